@@ -1,0 +1,1 @@
+"""Configuration: sections (dataclasses), load (TOML), flags (command line), check, resume."""

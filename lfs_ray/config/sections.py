@@ -1,0 +1,269 @@
+"""The configuration: one frozen dataclass a section, one documented field a key.
+
+Every key is a TOML key `section.key` and a flag `--section.key VALUE` whose help is the text below the
+field. Defaults are those of the embedded example, which trains on a CPU in under two minutes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+BackboneName = Literal[
+    "tiny", "mobilefacenet", "iresnet18", "iresnet34", "iresnet50", "iresnet100", "seresnet50_ir"
+]
+LossName = Literal["normface", "am_softmax", "arcface", "global", "local"]
+SpaceName = Literal["margin", "raw", "log", "released-global", "released-local"]
+PolicyName = Literal["fixed", "random", "reinforce", "selection_only"]
+ShapingName = Literal["std", "centre", "range", "rank"]
+RuleName = Literal["insightface", "facex", "lfs"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunConfig:
+    """The run as a whole."""
+
+    name: str = ""
+    """Name of the run directory; empty: the configuration file's name and the date."""
+    dir: str = "runs"
+    """Folder (or URI) in which new run directories are made."""
+    seed: int = 0
+    """Seed of everything random; a population may set its own."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataConfig:
+    """Faces to train on and pairs that give the reward."""
+
+    train: tuple[str, ...] = ()
+    """Packed data sets (`lfs-ray data pack`) or LMDBs; several are joined. Empty: synthetic faces."""
+    lists: tuple[str, ...] = ()
+    """List files (`lmdb_key label`) of the entries of `train`; empty: list.txt inside each."""
+    validation_images: str = ""
+    """Folder or packed set with the images that `validation_pairs` names."""
+    validation_pairs: str = ""
+    """Pair list whose verification accuracy is the reward; empty: pairs of held-out identities."""
+    validation_share: float = 0.25
+    """Share of the identities held out for the reward when there is no `validation_pairs`, 0..1."""
+    validation_pairs_per_fold: int = 200
+    """Same-identity pairs, and as many different ones, in each of ten made folds."""
+    flip_probability: float = 0.5
+    """Chance of a left-right mirror of a training image, 0..1."""
+    max_bad_images: int = 0
+    """Undecodable images a round may skip (counted) before its trial stops."""
+    synthetic_identities: int = 240
+    """Identities of the synthetic faces (training and validation together)."""
+    synthetic_images: int = 20
+    """Images of each synthetic identity."""
+    synthetic_seed: int = 0
+    """Seed of the synthetic faces."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelConfig:
+    """Backbone, embedding, and the pixels it expects."""
+
+    backbone: BackboneName = "tiny"
+    """Network that turns an image into an embedding."""
+    width: int = 16
+    """Channels of the first stage of `tiny`; the other backbones have fixed widths."""
+    embedding_dim: int = 64
+    """Length of the embedding."""
+    input_size_px: int = 64
+    """Side of the square input, pixels; images of other sizes are resized."""
+    colour: Literal["rgb", "bgr"] = "rgb"
+    """Channel order the model is trained with; stored in its checkpoints."""
+    pixel_mean: float = 127.5
+    """Subtracted from pixels 0..255."""
+    pixel_scale: float = 128.0
+    """Pixels are divided by this after the subtraction."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LossConfig:
+    """The classification loss."""
+
+    name: LossName = "global"
+    """Loss over the cosine logits; `global` and `local` are searched, the others are fixed."""
+    scale: float = 32.0
+    """s in s*cos(theta)."""
+    margin: float = 0.35
+    """m of am_softmax (cosine) and arcface (radians)."""
+    rule: Literal["plain", "fallback", "easy", "keep"] = "fallback"
+    """What arcface does past pi - m."""
+    grad: Literal["exact", "detached"] = "exact"
+    """Whether arcface's margin is differentiated."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SearchConfig:
+    """Policy, search space and rounds of a population."""
+
+    policy: PolicyName = "reinforce"
+    """How thetas are drawn and learnt from."""
+    space: SpaceName = "margin"
+    """Parameterisation of the searched number."""
+    members: int = 4
+    """Trials a round (B)."""
+    rounds: int = 12
+    """Rounds of the search."""
+    round_epochs: float = 0.5
+    """Length of a round in passes over the training set."""
+    start: float | None = None
+    """Mean of the first draws, in the space's unit; None: the space's own."""
+    sigma: float | None = None
+    """Standard deviation of the draws, in the space's unit; None: the space's own."""
+    learning_rate: float | None = None
+    """Adam step of the policy's mean, in the space's unit; None: the space's own."""
+    beta1: float = 0.5
+    """Adam's first decay."""
+    beta2: float = 0.999
+    """Adam's second decay."""
+    shaping: ShapingName = "std"
+    """How rewards become advantages."""
+    advantage_floor: float = 1e-6
+    """Least standard deviation of the rewards that `std` divides by."""
+    margin_max: float = 1.0
+    """Largest margin a theta may stand for (spaces margin and log)."""
+    warmup_epochs: float = 0.0
+    """First epochs trained by one member under `warmup_theta`, without drawing."""
+    warmup_theta: float | None = None
+    """Theta of the warm-up; None: the start."""
+    seed: int | None = None
+    """Seed of the population; None: run.seed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OptimizerConfig:
+    """SGD and its schedule over the images seen in the lineage."""
+
+    batch_size: int = 64
+    """Images a step."""
+    learning_rate: float = 0.1
+    """Peak learning rate."""
+    momentum: float = 0.9
+    """Momentum."""
+    weight_decay: float = 5e-4
+    """L2 penalty."""
+    decay_norm_and_bias: bool = True
+    """Whether normalisation weights and biases decay too."""
+    warmup_epochs: float = 0.25
+    """Lineage epochs of linear warm-up."""
+    schedule: Literal["constant", "milestones", "polynomial"] = "polynomial"
+    """Decay after the warm-up."""
+    milestones_epochs: tuple[float, ...] = ()
+    """Lineage epochs at which `milestones` multiplies by `milestone_factor`."""
+    milestone_factor: float = 0.1
+    """Factor of each milestone."""
+    polynomial_power: float = 1.0
+    """Power of `polynomial`."""
+    decay_epochs: float | None = None
+    """Lineage epochs at which `polynomial` reaches zero; None: the population's whole length."""
+    clip_norm: float = 5.0
+    """Largest norm of the whole gradient; 0: no clipping."""
+    max_nonfinite_steps: int = 10
+    """Steps with a non-finite loss or gradient that a trial may skip before it fails."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RewardConfig:
+    """Score of a trial on the validation pairs."""
+
+    rule: RuleName = "insightface"
+    """Rule of the 10-fold verification accuracy."""
+    flip: bool = True
+    """Sum the embeddings of an image and its mirror."""
+    batch_size: int = 128
+    """Images embedded at once."""
+    bootstrap_samples: int = 200
+    """Identity-bootstrap samples of the standard error."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReportConfig:
+    """One set on which the final models are reported, never a reward."""
+
+    images: str = ""
+    """Folder or packed set with the images."""
+    pairs: str = ""
+    """Pair list."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerConfig:
+    """The processes that train, and what each may use."""
+
+    executor: Literal["ray", "serial"] = "ray"
+    """`serial` trains in this process, without Ray; same results."""
+    count: int | None = None
+    """Workers; None: the smaller of all members and the GPUs (or cores)."""
+    cpus: float = 1.0
+    """Cores Ray reserves for a worker."""
+    gpus: float | None = None
+    """GPUs Ray reserves for a worker, fractions allowed; None: 1 where Ray has any, else 0."""
+    loader_threads: int = 1
+    """Threads that decode images in a worker."""
+    ray_address: str = ""
+    """Ray cluster to use; empty: a running one if there is one, else a new local one."""
+    heartbeat_s: float = 5.0
+    """Seconds between a worker's signs of life."""
+    lease_timeout_s: float = 60.0
+    """Seconds without a sign of life after which a trial is leased again."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to train; auto: cuda where there is a GPU. A method key: resolved once for the run."""
+    threads: int = 1
+    """Compute threads of a worker on CPU; a method key, since more threads change the bits."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Arithmetic of the backbone; a method key."""
+    deterministic: bool = True
+    """Deterministic algorithms only; a method key."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StorageConfig:
+    """What a run keeps."""
+
+    keep_last: int = 2
+    """Parents of closed rounds kept, besides the best and the last."""
+    fsync: bool = True
+    """Flush files to the disk before they count as written."""
+    compact_rounds: int = 64
+    """Closed rounds joined into one file of the trial table; 0: never."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoggingConfig:
+    """What is shown while a search runs."""
+
+    live: Literal["auto", "always", "never"] = "auto"
+    """Live table; auto: where the output is a terminal, plain lines elsewhere."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PopulationConfig:
+    """One population: the sections it does not share with the run."""
+
+    search: SearchConfig = field(default_factory=SearchConfig)
+    """As the section `search`, for this population."""
+    loss: LossConfig = field(default_factory=LossConfig)
+    """As the section `loss`, for this population."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Config:
+    """A whole configuration."""
+
+    run: RunConfig = field(default_factory=RunConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    search: SearchConfig = field(default_factory=SearchConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    reward: RewardConfig = field(default_factory=RewardConfig)
+    worker: WorkerConfig = field(default_factory=WorkerConfig)
+    storage: StorageConfig = field(default_factory=StorageConfig)
+    logging: LoggingConfig = field(default_factory=LoggingConfig)
+    report: dict[str, ReportConfig] = field(default_factory=dict)
+    """Named report sets."""
+    populations: dict[str, PopulationConfig] = field(default_factory=dict)
+    """Named populations; keys left out are those of `search` and `loss`. Empty: one, `main`."""
