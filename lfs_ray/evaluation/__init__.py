@@ -1,0 +1,1 @@
+"""Scores of trained weights: embeddings of pairs to accuracies and their errors (numpy)."""

@@ -1,0 +1,215 @@
+"""Files of committed rounds: rows of the trial table to Parquet bytes and back.
+
+Between the population, which commits a round as rows and a few facts about it, and `read`.
+Bytes in, bytes out: where they lie is the caller's business. A file holds one round, or
+several once compacted, and the facts of each (the digest of the policy, the generation)
+apart, so that compaction loses nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lfs_ray.errors import RunError
+from lfs_ray.trials.schema import (
+    INDEX_COLUMNS,
+    RESULT_COLUMNS,
+    SCHEMA_VERSION,
+    STATUSES,
+    arrow_schema,
+    column_names,
+)
+
+VERSION_KEY = b"lfs_ray.schema_version"
+ROUNDS_KEY = b"lfs_ray.rounds"
+
+Row = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """A committed round: its rows in order of member, and the facts noted at its commit."""
+
+    number: int
+    rows: tuple[Row, ...]
+    metadata: Mapping[str, str]
+
+
+def encode_round(
+    rows: Sequence[Mapping[str, object]],
+    theta_names: Sequence[str],
+    metadata: Mapping[str, str],
+) -> bytes:
+    """Parquet bytes of one round.
+
+    The same input gives the same bytes (with one version of pyarrow).
+
+    Args:
+        rows: one mapping a trial, all of one population and round. Every result column must
+            be there; a run column that is left out is empty. None in a column of floats is
+            NaN; None as parent means the initial weights; `started_at` is an aware datetime.
+        theta_names: names of theta's components.
+        metadata: facts about the round (policy digest, generation, ...).
+
+    Raises:
+        ValueError: a row does not fit the schema; a key is missing, unknown or repeated.
+    """
+    _check_rows(rows, theta_names)
+    table = _to_table(rows, theta_names).sort_by("member")
+    number = table.column("round")[0].as_py()
+    return _to_bytes(table, {str(number): dict(metadata)})
+
+
+def decode_round(blob: bytes, *, name: str = "round file") -> tuple[list[Row], dict[str, str]]:
+    """Rows (in order of member) and metadata of a file with one round.
+
+    Floats come back bit for bit, a missing one as NaN; other missing values as None.
+
+    Raises:
+        RunError: see `read_table`; the file holds several rounds.
+    """
+    rounds = decode_rounds(blob, name=name)
+    if len(rounds) != 1:
+        raise RunError(
+            f"{name} must hold one round, found {len(rounds)}: read it as a compacted file"
+        )
+    return list(rounds[0].rows), dict(rounds[0].metadata)
+
+
+def decode_rounds(blob: bytes, *, name: str = "round file") -> list[Round]:
+    """Rounds of a file, single or compacted, in order of number.
+
+    Raises:
+        RunError: see `read_table`.
+    """
+    table = read_table(blob, name=name)
+    facts = json.loads(table.schema.metadata[ROUNDS_KEY])
+    rows: dict[int, list[Row]] = {int(number): [] for number in facts}
+    for row in table.to_pylist():
+        rows[row["round"]].append(row)
+    return [Round(number, tuple(rows[number]), facts[str(number)]) for number in sorted(rows)]
+
+
+def merge_rounds(blobs: Sequence[bytes]) -> bytes:
+    """Bytes of the compacted file: the rounds of all files, in order of number.
+
+    Raises:
+        RunError: see `read_table`.
+        ValueError: no file, a round twice or missing between, or different columns.
+    """
+    tables = [read_table(blob) for blob in blobs]
+    facts: dict[str, dict[str, str]] = {}
+    for table in tables:
+        of_table = json.loads(table.schema.metadata[ROUNDS_KEY])
+        if not facts.keys().isdisjoint(of_table):
+            raise ValueError(f"rounds {sorted(of_table)} must not repeat those before")
+        facts |= of_table
+    numbers = sorted(map(int, facts))
+    if not numbers or numbers[-1] - numbers[0] + 1 != len(numbers):
+        raise ValueError(f"rounds must follow each other without a gap, found {numbers}")
+    merged = pa.concat_tables([table.replace_schema_metadata(None) for table in tables])
+    ordered = merged.sort_by([("round", "ascending"), ("member", "ascending")])
+    return _to_bytes(ordered, {str(number): facts[str(number)] for number in numbers})
+
+
+def read_table(blob: bytes, *, name: str = "round file") -> pa.Table:
+    """The Arrow table of a file, single or compacted, of this or an older schema.
+
+    Raises:
+        RunError: not Parquet, not a file of trials, or of a newer schema.
+    """
+    try:
+        table = pq.read_table(pa.BufferReader(blob))
+    except (pa.ArrowInvalid, OSError) as error:
+        raise RunError(
+            f"{name} must be a Parquet file of trials, found {len(blob)} bytes that are not "
+            f"({str(error).splitlines()[0]}): remove it, or restore it from a copy"
+        ) from error
+    metadata = table.schema.metadata or {}
+    if VERSION_KEY not in metadata or ROUNDS_KEY not in metadata:
+        raise RunError(
+            f"{name} must be a Parquet file of trials, found another table with columns "
+            f"{', '.join(table.column_names[:4])}...: remove it from the run directory"
+        )
+    version = int(metadata[VERSION_KEY])
+    if version > SCHEMA_VERSION:
+        raise RunError(
+            f"{name} must have trial schema {SCHEMA_VERSION} or older, found {version}: "
+            "read it with a newer lfs-ray"
+        )
+    return table
+
+
+def _check_rows(rows: Sequence[Mapping[str, object]], theta_names: Sequence[str]) -> None:
+    """Refuse rows that are not one round of the schema."""
+    if not rows:
+        raise ValueError("a round must have at least one row")
+    known, required = set(column_names(theta_names)), column_names(theta_names, RESULT_COLUMNS)
+    for row in rows:
+        unknown = sorted(row.keys() - known)
+        missing = [column for column in required if column not in row]
+        if unknown or missing:
+            raise ValueError(f"row must have the schema's columns: {unknown=}, {missing=}")
+        if row["status"] not in STATUSES:
+            raise ValueError(f"status must be one of {STATUSES}, found {row['status']!r}")
+        parent = (row["parent_round"], row["parent_member"])
+        if (parent[0] is None) != (parent[1] is None) or -1 in parent:
+            raise ValueError(f"parent must be (round, member) or (None, None), found {parent}")
+    keys = {tuple(row[column] for column in INDEX_COLUMNS) for row in rows}
+    if len(keys) != len(rows) or len({key[:2] for key in keys}) != 1:
+        raise ValueError(
+            f"rows must be distinct members of one population and round, found {sorted(keys)}"
+        )
+
+
+def _to_table(rows: Sequence[Mapping[str, object]], theta_names: Sequence[str]) -> pa.Table:
+    schema = arrow_schema(theta_names)
+    return pa.table(
+        [_to_array([row.get(field.name) for row in rows], field) for field in schema],
+        schema=schema,
+    )
+
+
+def _to_array(values: Sequence[object], field: pa.Field) -> pa.Array:
+    """A column; NaN for what is missing among floats."""
+    if pa.types.is_floating(field.type):
+        values = [float("nan") if value is None else value for value in values]
+    given = [value for value in values if value is not None]
+    if pa.types.is_timestamp(field.type) and any(not _is_aware(value) for value in given):
+        raise ValueError(f"column {field.name} must hold aware datetimes, found {given}")
+    if pa.types.is_integer(field.type) and any(not _is_integer(value) for value in given):
+        raise ValueError(f"column {field.name} must hold integers, found {given}")
+    try:
+        array = pa.array(values, type=field.type)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+        raise ValueError(f"column {field.name} must be {field.type}: {error}") from error
+    if array.null_count and not field.nullable:
+        raise ValueError(f"column {field.name} must have a value in every row, found {values}")
+    return array
+
+
+def _is_aware(value: object) -> bool:
+    return isinstance(value, datetime) and value.tzinfo is not None
+
+
+def _is_integer(value: object) -> bool:
+    # Arrow itself would cut the fraction off a float.
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def _to_bytes(table: pa.Table, facts: Mapping[str, Mapping[str, str]]) -> bytes:
+    """Parquet bytes with the schema's version and the facts of each round in the footer."""
+    metadata = {
+        VERSION_KEY: str(SCHEMA_VERSION).encode(),
+        ROUNDS_KEY: json.dumps(facts, sort_keys=True).encode(),
+    }
+    sink = pa.BufferOutputStream()
+    pq.write_table(table.replace_schema_metadata(metadata), sink, compression="zstd")
+    return bytes(sink.getvalue().to_pybytes())
