@@ -1,0 +1,1 @@
+"""Classifier losses: from cosines (B, C) and labels (B,) to a number. Start in catalogue.py."""

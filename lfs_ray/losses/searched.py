@@ -1,0 +1,58 @@
+"""The losses that are searched: one shift for all samples, or one per bin of the target probability.
+
+Search-Softmax (Wang et al. 2020, eq. 7-8): L = -ln(p / (a p + 1 - a)), a <= 0, computed as
+cross-entropy with the target logit lowered by delta = ln(1 - a): the same number without a
+division or the logarithm of a probability. spaces.py turns theta into delta. Shapes: B batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from lfs_ray.losses.contract import ClassifierLoss, softplus
+
+NUM_BINS = 10
+
+
+class GlobalShift(ClassifierLoss):
+    """One a for all samples: target logit s cos_y - delta. Equals AM-Softmax with m = delta / s."""
+
+    def __init__(self, scale: float, shift: float) -> None:
+        super().__init__(scale)
+        self.shift = shift
+
+    def target(self, cos_y_B: Tensor) -> Tensor:
+        """Target logit (B,) from the target cosine (B,)."""
+        return self.scale * cos_y_B - self.shift
+
+
+class LocalShift(ClassifierLoss):
+    """Each sample's shift is that of the bin of its own p_y, the softmax probability of the target.
+
+    Ten equal bins of [0, 1]; a sample belongs to the first bin j with p_y <= (j + 1) / 10. No
+    gradient flows through the choice of the bin. The bins are not state: they are theta's, so they
+    stay out of checkpoints.
+    """
+
+    shifts: Tensor
+    edges: Tensor
+
+    def __init__(self, scale: float, shifts: Sequence[float]) -> None:
+        super().__init__(scale)
+        edges = [(j + 1) / NUM_BINS for j in range(NUM_BINS - 1)]
+        self.register_buffer("shifts", torch.tensor(shifts, dtype=torch.float64), persistent=False)
+        self.register_buffer("edges", torch.tensor(edges, dtype=torch.float64), persistent=False)
+
+    def reduction(self, target_B: Tensor, lse_B: Tensor) -> Tensor:
+        """Loss (B,) from the target logit and the log-sum-exp of the negatives, both (B,)."""
+        gap_B = lse_B - target_B
+        return softplus(gap_B + self.shift_of(gap_B.detach()))
+
+    def shift_of(self, gap_B: Tensor) -> Tensor:
+        """Shift (B,) of samples whose log-odds against the target, ln((1 - p)/p), are `gap_B`."""
+        p_y_B = torch.sigmoid(-gap_B)
+        bins_B = torch.bucketize(p_y_B, self.edges.to(p_y_B.dtype))
+        return self.shifts.to(p_y_B.dtype)[bins_B]
