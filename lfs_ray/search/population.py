@@ -1,0 +1,317 @@
+"""A population: the deterministic state machine that leases the trials of a round and closes it.
+
+No clock, no files, no processes: time is an argument, calls are plain values, so that any
+interleaving of leases, deaths, repeated calls and late reports can be played in a test. The caller
+writes the completed trials down (`take_completed`) before it answers, and commits a closed round
+before it calls `advance`. Protocol: the design's numbered steps.
+
+A trial is open (nobody trains it), leased, kept (reported as the best so far, its checkpoint on
+the way) or complete. The order of trials is (reward descending, member ascending).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from lfs_ray.search.messages import (
+    Checkpoint,
+    Completed,
+    Lease,
+    Outcome,
+    Parent,
+    Verdict,
+    WorkerId,
+)
+from lfs_ray.search.rounds import ClosedRound, close_round
+from lfs_ray.search.searcher import Plan, Proposal, Searcher
+from lfs_ray.seeds import derive_seed
+
+
+@dataclass(slots=True)
+class _Trial:
+    member: int
+    state: Literal["open", "leased", "kept", "complete"] = "open"
+    token: str = ""
+    worker: WorkerId | None = None
+    deadline_s: float = math.inf
+    attempts: int = 0
+    losses: int = 0
+    failed_tokens: set[str] = field(default_factory=set)
+    outcome: Outcome | None = None
+    checkpoint: Checkpoint | None = None
+
+    def order(self) -> tuple[float, int]:
+        """Sorts better trials first; failed ones last."""
+        reward = self.outcome.reward if self.outcome else math.nan
+        return (-reward if math.isfinite(reward) else math.inf, self.member)
+
+    def free(self) -> None:
+        self.state, self.token, self.worker, self.deadline_s = "open", "", None, math.inf
+
+
+class Population:
+    """The members that share a policy and a parent, and their open round.
+
+    Args:
+        plan: lengths, seeds and limits.
+        searcher: space, policy and reward shaping.
+        boot: prefix of the lease tokens, unique to this start of the machine.
+    """
+
+    def __init__(self, plan: Plan, searcher: Searcher, boot: str) -> None:
+        self.plan = plan
+        self.searcher = searcher
+        self.boot = boot
+        self.stopped = ""
+        self.parent: Parent | None = None
+        self.policy_state = searcher.initial_state()
+        self._leases = 0
+        self._completed: list[Completed] = []
+        self._open_round(0)
+
+    # ---- where it stands
+
+    @property
+    def finished(self) -> bool:
+        """Whether every round is closed."""
+        return self.round >= self.plan.rounds
+
+    @property
+    def num_open(self) -> int:
+        """Trials that could be leased now."""
+        if self.finished or self.stopped:
+            return 0
+        return sum(trial.state == "open" for trial in self._trials)
+
+    @property
+    def best_reward(self) -> float:
+        """Best reward of the open round so far, NaN when there is none."""
+        return -self._best_key()[0] if self._best_key()[0] < math.inf else math.nan
+
+    @property
+    def num_complete(self) -> int:
+        """Complete trials of the open round."""
+        return sum(trial.state == "complete" for trial in self._trials)
+
+    @property
+    def proposal(self) -> Proposal:
+        """Draws and thetas of the open round."""
+        return self._proposal
+
+    # ---- calls of workers
+
+    def held_by(self, worker: WorkerId) -> Lease | None:
+        """The lease this worker already holds: an answer got lost on its way, so it is given
+        again."""
+        for trial in self._trials:
+            if trial.state == "leased" and trial.worker == worker:
+                return self._lease_of(trial)
+        return None
+
+    def lease(self, worker: WorkerId, now_s: float) -> Lease | None:
+        """Hand out an open trial, the worker's own index first; None when there is none."""
+        if not self.num_open:
+            return None
+        trials = [trial for trial in self._trials if trial.state == "open"]
+        trial = next((trial for trial in trials if trial.member == worker.index), trials[0])
+        self._leases += 1
+        trial.state, trial.worker = "leased", worker
+        trial.token = f"{self.boot}-{self._leases}"
+        trial.deadline_s = now_s + self.plan.lease_timeout_s
+        trial.attempts += 1
+        return self._lease_of(trial)
+
+    def hello(self, worker: WorkerId) -> None:
+        """A worker started: whatever an earlier incarnation of it held is lost."""
+        for trial in self._held():
+            held = trial.worker
+            if held and held.index == worker.index and held.incarnation != worker.incarnation:
+                self._lose(trial, f"worker {held.index} ended")
+
+    def heartbeat(self, lease: Lease, worker: WorkerId, now_s: float) -> bool:
+        """Prolong a lease; adopt it when nobody holds the trial (this machine restarted)."""
+        trial = self._find(lease)
+        if trial is None or trial.state == "complete":
+            return False
+        if trial.state == "open":
+            if lease.token in trial.failed_tokens:
+                return False
+            trial.state, trial.token, trial.worker = "leased", lease.token, worker
+            trial.attempts = max(trial.attempts, 1)
+        if trial.token != lease.token:
+            return False
+        trial.deadline_s = now_s + self.plan.lease_timeout_s
+        return True
+
+    def report(self, lease: Lease, outcome: Outcome, now_s: float) -> Verdict:
+        """Take a trial's outcome; a repeated call gets the same answer."""
+        trial = self._find(lease)
+        if trial is None or lease.token in trial.failed_tokens:
+            return Verdict.GONE
+        if trial.state == "complete":
+            return Verdict.DISCARD
+        if outcome.error or not math.isfinite(outcome.reward):
+            return self._fail(trial, lease.token, outcome)
+        trial.outcome = outcome
+        if trial.order() > self._best_key():
+            self._complete(trial)
+            return Verdict.DISCARD
+        trial.state, trial.token = "kept", lease.token
+        trial.deadline_s = now_s + self.plan.lease_timeout_s
+        return Verdict.KEEP
+
+    def stored(self, lease: Lease, outcome: Outcome, checkpoint: Checkpoint) -> Verdict:
+        """Take the confirmation of a stored checkpoint; it repeats the whole report."""
+        trial = self._find(lease)
+        if trial is None or trial.state == "complete":
+            return Verdict.GONE
+        trial.outcome, trial.checkpoint = outcome, checkpoint
+        self._complete(trial)
+        for other in self._trials:
+            if other.state == "kept" and other.order() > trial.order():
+                self._complete(other)
+        return Verdict.DISCARD
+
+    def release(self, worker: WorkerId) -> None:
+        """A worker gives its lease back (preemption): not counted as a loss."""
+        for trial in self._held():
+            if trial.worker == worker:
+                trial.free()
+
+    def expire(self, now_s: float) -> None:
+        """Free the leases without a sign of life for too long."""
+        for trial in self._held():
+            if trial.deadline_s < now_s:
+                self._lose(trial, f"no sign of life for {self.plan.lease_timeout_s:g} s")
+
+    # ---- calls of the keeper of the run's files
+
+    def take_completed(self) -> list[Completed]:
+        """Trials completed since the last call, in an order that may be cut anywhere: a stored
+        trial comes before those discarded because of it. To be written down before anything is
+        answered."""
+        taken, self._completed = self._completed, []
+        return taken
+
+    def adopt(self, completed: Sequence[Completed]) -> None:
+        """Take back complete trials of the open round after a restart.
+
+        A trial without a checkpoint counts only when a better one with a checkpoint is there: else
+        it is trained again, since what it was discarded for is lost.
+        """
+        found = {entry.member: entry for entry in completed if entry.round == self.round}
+        stored = [entry for entry in found.values() if entry.checkpoint is not None]
+        best = min((-entry.outcome.reward, entry.member) for entry in stored) if stored else None
+        for member, entry in found.items():
+            if best is None or (-entry.outcome.reward, member) < best:
+                continue
+            self._trials[member] = _Trial(
+                member=member,
+                state="complete",
+                attempts=entry.attempts,
+                outcome=entry.outcome,
+                checkpoint=entry.checkpoint,
+            )
+
+    def closed(self) -> ClosedRound | None:
+        """The round's rows and the policy after it, once all its trials are complete.
+
+        When none survived, `stopped` says why and nothing closes.
+        """
+        if self.finished or any(trial.state != "complete" for trial in self._trials):
+            return None
+        best = min(self._trials, key=_Trial.order)
+        if best.checkpoint is None:
+            self._stop()
+            return None
+        return close_round(
+            self.plan,
+            self.searcher,
+            self.policy_state,
+            self._proposal,
+            self.parent,
+            [self._as_completed(trial) for trial in self._trials],
+            selected=best.member,
+        )
+
+    def advance(self, closed: ClosedRound) -> None:
+        """Open the next round; the closed one is committed."""
+        self.policy_state = closed.policy_state
+        self.parent = closed.parent
+        self._open_round(closed.parent.round + 1)
+
+    # ---- inside
+
+    def _open_round(self, number: int) -> None:
+        self.round = number
+        self._proposal = self.searcher.propose(self.policy_state, self.plan, number)
+        self._trials = [_Trial(member=member) for member in range(self._proposal.size)]
+
+    def _held(self) -> list[_Trial]:
+        return [trial for trial in self._trials if trial.state in ("leased", "kept")]
+
+    def _find(self, lease: Lease) -> _Trial | None:
+        if self.stopped or self.finished or lease.round != self.round:
+            return None
+        return self._trials[lease.member] if 0 <= lease.member < len(self._trials) else None
+
+    def _best_key(self) -> tuple[float, int]:
+        done = (trial.order() for trial in self._trials if trial.state == "complete")
+        return min(done, default=(math.inf, -1))
+
+    def _lease_of(self, trial: _Trial) -> Lease:
+        plan = self.plan
+        return Lease(
+            population=plan.name,
+            round=self.round,
+            member=trial.member,
+            token=trial.token,
+            theta=self._proposal.thetas[trial.member],
+            seed=plan.trial_seed(self.round, trial.member),
+            stream_seed=derive_seed(plan.seed, "stream", *plan.own(trial.member)),
+            init_seed=derive_seed(plan.seed, "init"),
+            parent=self.parent,
+        )
+
+    def _fail(self, trial: _Trial, token: str, outcome: Outcome) -> Verdict:
+        trial.failed_tokens.add(token)
+        if len(trial.failed_tokens) > self.plan.max_retries:
+            error = outcome.error or f"reward must be finite, got {outcome.reward}"
+            trial.outcome = replace(outcome, reward=math.nan, reward_se=math.nan, error=error)
+            self._complete(trial)
+        else:
+            trial.free()
+        return Verdict.DISCARD
+
+    def _lose(self, trial: _Trial, reason: str) -> None:
+        trial.losses += 1
+        if trial.losses < self.plan.max_losses_per_trial:
+            trial.free()
+            return
+        trial.outcome = Outcome(error=f"its process was lost {trial.losses} times, last: {reason}")
+        self._complete(trial)
+
+    def _complete(self, trial: _Trial) -> None:
+        trial.state, trial.worker, trial.deadline_s = "complete", None, math.inf
+        self._completed.append(self._as_completed(trial))
+
+    def _as_completed(self, trial: _Trial) -> Completed:
+        assert trial.outcome is not None
+        return Completed(
+            round=self.round,
+            member=trial.member,
+            attempts=trial.attempts,
+            outcome=trial.outcome,
+            checkpoint=trial.checkpoint,
+        )
+
+    def _stop(self) -> None:
+        first = self._trials[0].outcome
+        self.stopped = (
+            f"at least one member of round {self.round} of population {self.plan.name} must "
+            f"survive, all {len(self._trials)} failed (member 0: "
+            f"{first.error if first else 'unknown'}): correct the cause and resume"
+        )
