@@ -1,5 +1,4 @@
-"""Seeds: every random number of a run derives from (population seed, what it is for, round,
-member).
+"""Seeds: all random numbers of a run derive from (population seed, purpose, round, member).
 
 A hash, not an offset: streams of different purposes or neighbouring rounds never overlap.
 """

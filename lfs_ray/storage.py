@@ -88,8 +88,7 @@ class Storage:
         return int(info.size) if info.type == fs.FileType.File else None
 
     def list(self, folder: str = "") -> list[str]:
-        """Sorted names of the files and folders in `folder`, temporary ones left out; [] if
-        absent."""
+        """Sorted names in `folder`, temporary ones left out; [] when it is absent."""
         if self._remote is None:
             try:
                 names = os.listdir(os.path.join(self._root, folder))

@@ -104,8 +104,7 @@ class Population:
     # ---- calls of workers
 
     def held_by(self, worker: WorkerId) -> Lease | None:
-        """The lease this worker already holds: an answer got lost on its way, so it is given
-        again."""
+        """The lease this worker already holds, to be given again: an answer got lost."""
         for trial in self._trials:
             if trial.state == "leased" and trial.worker == worker:
                 return self._lease_of(trial)
@@ -190,9 +189,10 @@ class Population:
     # ---- calls of the keeper of the run's files
 
     def take_completed(self) -> list[Completed]:
-        """Trials completed since the last call, in an order that may be cut anywhere: a stored
-        trial comes before those discarded because of it. To be written down before anything is
-        answered."""
+        """Trials completed since the last call; to be written down before anything is answered.
+
+        Their order may be cut anywhere: a stored one comes before those discarded because of it.
+        """
         taken, self._completed = self._completed, []
         return taken
 

@@ -1,5 +1,4 @@
-"""The close of a round: completed trials -> rows of the trial table, next policy state, next
-parent."""
+"""The close of a round: completed trials -> rows, next policy state, next parent."""
 
 from __future__ import annotations
 

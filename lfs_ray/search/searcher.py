@@ -1,5 +1,4 @@
-"""What draws the thetas of a round and learns from its rewards: space, policy and shaping
-together.
+"""What draws the thetas of a round and learns from its rewards: space, policy, shaping.
 
 The policy's state is the fold of `learn` over the committed rounds: `replay` computes it again
 from the trial table, so that the table is the checkpoint of the search.
@@ -49,8 +48,7 @@ class Plan:
         return derive_seed(self.seed, "trial", number, *self.own(member))
 
     def own(self, member: int) -> tuple[int, ...]:
-        """What tells a member's seeds from those of the others: nothing where they share
-        batches."""
+        """What tells a member's seeds from others': nothing where they share batches."""
         return () if self.shared_batches else (member,)
 
 
