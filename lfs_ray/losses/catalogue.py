@@ -96,8 +96,8 @@ def build_loss(
     Raises:
         ConfigError: a name is unknown, or a parameter out of range or of no use to this loss.
 
-    >>> build_loss("am_softmax", scale=32.0, margin=0.4).target(torch.tensor([0.5]))
-    tensor([3.2000])
+    >>> build_loss("global", scale=32.0, theta=[0.35]).shift
+    11.2
     """
     _known("loss", name, LOSSES)
     if not 0.0 < scale < math.inf:

@@ -16,12 +16,12 @@ from lfs_ray.losses.contract import ClassifierLoss
 
 
 def am_target(cos_y_B: Tensor, margin: float) -> Tensor:
-    """f = cos_y - m (Wang et al. 2018, AM-Softmax eq. 4; CosFace eq. 4)."""
+    """Target cosine f = cos_y - m (Wang et al. 2018, AM-Softmax eq. 4; CosFace eq. 4)."""
     return cos_y_B - margin
 
 
 def arc_target(cos_y_B: Tensor, margin_rad: float, rule: str) -> Tensor:
-    """f = cos(theta + m), ArcFace (Deng et al. 2019, eq. 3), with a rule where it turns back.
+    """Target cosine f = cos(theta + m) (Deng et al. 2019, ArcFace eq. 3); a rule where it turns.
 
     Args:
         cos_y_B: target cosines (B,), fp32 or fp64.

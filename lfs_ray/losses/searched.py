@@ -1,4 +1,4 @@
-"""The losses that are searched: one shift for all samples, or one per bin of the target probability.
+"""The losses that are searched: one shift for all, or one per bin of the target probability.
 
 Search-Softmax (Wang et al. 2020, eq. 7-8): L = -ln(p / (a p + 1 - a)), a <= 0, computed as
 cross-entropy with the target logit lowered by delta = ln(1 - a): the same number without a
@@ -18,7 +18,7 @@ NUM_BINS = 10
 
 
 class GlobalShift(ClassifierLoss):
-    """One a for all samples: target logit s cos_y - delta. Equals AM-Softmax with m = delta / s."""
+    """One a for all: target logit s cos_y - delta. It equals AM-Softmax with m = delta / s."""
 
     def __init__(self, scale: float, shift: float) -> None:
         super().__init__(scale)
@@ -30,11 +30,11 @@ class GlobalShift(ClassifierLoss):
 
 
 class LocalShift(ClassifierLoss):
-    """Each sample's shift is that of the bin of its own p_y, the softmax probability of the target.
+    """Each sample's shift is that of the bin of its own p_y.
 
-    Ten equal bins of [0, 1]; a sample belongs to the first bin j with p_y <= (j + 1) / 10. No
-    gradient flows through the choice of the bin. The bins are not state: they are theta's, so they
-    stay out of checkpoints.
+    p_y is the softmax probability of the target, without any shift. Ten equal bins of [0, 1]; a
+    sample belongs to the first bin j with p_y <= (j + 1) / 10. No gradient flows through the
+    choice of the bin. Shifts and edges are theta's, not state: they stay out of checkpoints.
     """
 
     shifts: Tensor

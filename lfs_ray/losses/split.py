@@ -21,10 +21,10 @@ def at_least_fp32(cos: Tensor) -> Tensor:
 
 
 class _Split(Function):
-    """Saves log p over the negatives (-inf at the target): one (B, C) buffer, no copy of logits."""
+    """Saves log p over the negatives (-inf at the target): one (B, C) buffer and no other."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: FunctionCtx, values_BC: Tensor, labels_B: Tensor, scale: float
     ) -> tuple[Tensor, Tensor]:
         target_B1 = labels_B.unsqueeze(1)
@@ -39,8 +39,8 @@ class _Split(Function):
         return value_y_B, lse_B
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(  # type: ignore[override]
+    @once_differentiable
+    def backward(
         ctx: FunctionCtx, grad_y_B: Tensor, grad_lse_B: Tensor
     ) -> tuple[Tensor, None, None]:
         log_p_BC, target_B1 = ctx.saved_tensors  # type: ignore[attr-defined]

@@ -12,18 +12,38 @@ from collections.abc import Callable
 from torch import nn
 
 from lfs_ray.errors import ConfigError
+from lfs_ray.models.iresnet import DEPTHS, IResNet
+from lfs_ray.models.mobilefacenet import MobileFaceNet
+from lfs_ray.models.seresnet import SeResNet50Ir
 from lfs_ray.models.tiny import Tiny
 
 SIZE_STEP_PX = 16
 SMALLEST_SIZE_PX = 32
 
 
-def _tiny(embedding_dim: int, input_size_px: int, width: int) -> nn.Module:
-    return Tiny(embedding_dim, input_size_px, width)
+def _iresnet(depth_name: str) -> Callable[[int, int, int], nn.Module]:
+    def build(embedding_dim: int, input_size_px: int, width: int) -> nn.Module:
+        return IResNet(embedding_dim, input_size_px, DEPTHS[depth_name])
+
+    return build
+
+
+def _mobilefacenet(embedding_dim: int, input_size_px: int, width: int) -> nn.Module:
+    return MobileFaceNet(embedding_dim, input_size_px)
+
+
+def _seresnet50_ir(embedding_dim: int, input_size_px: int, width: int) -> nn.Module:
+    return SeResNet50Ir(embedding_dim, input_size_px)
 
 
 BACKBONES: dict[str, Callable[[int, int, int], nn.Module]] = {
-    "tiny": _tiny,
+    "tiny": Tiny,
+    "mobilefacenet": _mobilefacenet,
+    "iresnet18": _iresnet("iresnet18"),
+    "iresnet34": _iresnet("iresnet34"),
+    "iresnet50": _iresnet("iresnet50"),
+    "iresnet100": _iresnet("iresnet100"),
+    "seresnet50_ir": _seresnet50_ir,
 }
 
 
