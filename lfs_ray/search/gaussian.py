@@ -3,11 +3,11 @@
 Place in the data flow: state -> `sample` -> draws; finished members -> `update` -> next state.
 Wang et al., ICML 2020, Algorithm 1: mean += Adam((1/B) sum_i A_i grad ln g(x_i; mean, sigma)).
 
-The score is that of the number really drawn, x, before the space projects it: (x - mean) / sigma^2.
-What the projection does to x, clip or -abs, is part of the reward function, so the gradient is
-unbiased for either. (The score of a folded variable u = abs(x) is the expectation of this one given
-u: it has less variance, but exists only while one knows how theta was made. The released code puts
-theta = -abs(x) into the unfolded density; that follows neither.)
+The score is that of the number really drawn, x, before the space projects it: (x - mean)/sigma^2.
+What the projection does to x, clip or -abs, is a part of the reward as a function of x, so the
+gradient is unbiased for either. (The score of the folded u = abs(x) is the mean of this one given
+u: also unbiased, a little less noisy, and tied to one projection. The released code puts -abs(x)
+into the density of x: the gradient of nothing, and in the wrong direction for a positive mean.)
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class GaussianPolicy:
     betas: tuple[float, float]
     epsilon: float
     mean_bounds: tuple[float, float]
-    """the mean is clipped to these after each step; draws are not"""
+    """The mean is clipped to these after each step; draws are not."""
     learns: bool
     needs_selection: bool
 
@@ -68,8 +68,8 @@ class GaussianPolicy:
     def _ascend(self, state: PolicyState, gradient: list[float]) -> PolicyState:
         """Adam (Kingma and Ba, 2015, Algorithm 1) upwards, then the mean back into its bounds.
 
-        Beyond a bound every draw would be clipped to one theta and nothing could be learned; on it,
-        about half of the draws still differ, and their score points back inside, so it is no trap.
+        Far beyond a bound all draws would be clipped to one theta and nothing could be learned. On
+        it, half of the draws still differ, and their score leads back inside: it is no trap.
         """
         beta1, beta2 = self.betas
         step = state.step + 1

@@ -1,7 +1,7 @@
 """Policies by name: the distribution over draws of a population, and how it learns.
 
-Place in the data flow: a population builds its policy once, draws from it at the start of a round and
-updates it at the close. State in, state out: the state is the fold of `update` over closed rounds.
+Place in the data flow: a population builds its policy once, draws from it when a round opens and
+updates it at the close. State in, state out: the state is the fold of `update` over the rounds.
 
     fixed            every draw is the start; a fixed loss
     random           normal draws around the start, no selection, no update: Random-Softmax
@@ -41,7 +41,7 @@ class Policy(Protocol):
         """The state before the first round."""
 
     def sample(self, state: PolicyState, seed: int, n: int) -> Floats:
-        """n draws, (n, D) float64, before projection; a function of its arguments alone."""
+        """Draws (n, D) float64, before projection; a function of its arguments alone."""
 
     def update(self, state: PolicyState, finished: FinishedRound) -> PolicyState:
         """The state after a closed round; independent of the order of the members."""
@@ -119,9 +119,7 @@ POLICIES: dict[str, Callable[[SearchSpace, PolicySettings], Policy]] = {
 }
 
 
-def build_policy(
-    name: str, space: SearchSpace, settings: PolicySettings | None = None
-) -> Policy:
+def build_policy(name: str, space: SearchSpace, settings: PolicySettings | None = None) -> Policy:
     """The policy of that name over a space.
 
     Raises:

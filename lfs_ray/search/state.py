@@ -1,7 +1,7 @@
-"""What goes into a policy and what comes out: settings, state, and the finished members of a round.
+"""What goes into a policy and what comes out: settings, state and the members of a closed round.
 
-Place in the data flow: `PolicySettings` + space -> policy -> `PolicyState`; at the close of a round
-`FinishedRound` -> policy.update -> the next `PolicyState`, whose digest goes into the commit.
+Place in the data flow: `PolicySettings` and a space make the first `PolicyState`; a closed round's
+`FinishedRound` and the state make the next state (policy.update), whose digest is committed.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ class PolicySettings:
     """Settings of a policy, in units of the draw; None means the space's default."""
 
     start: float | tuple[float, ...] | None = None
-    """first mean: one number for all components, or one each"""
+    """First mean: one number for all components, or one each."""
     sigma: float | None = None
-    """standard deviation of the draws, fixed for the whole search"""
+    """Standard deviation of the draws, the same throughout the search."""
     learning_rate: float | None = None
-    """step size of Adam"""
+    """Step size of Adam."""
     betas: tuple[float, float] = (0.5, 0.999)
-    """decay of Adam's first and second moment (Wang et al., ICML 2020, released code)"""
+    """Decay of Adam's first and second moment; these are the released code's (ICML 2020)."""
     epsilon: float = 1e-8
-    """added to the root of Adam's second moment"""
+    """Added to the root of Adam's second moment."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,7 +51,7 @@ class PolicyState:
     step: int = 0
 
     def digest(self) -> str:
-        """sha256 over the size, the step and the float64 bits (little-endian), as 64 hex digits."""
+        """Sha256, 64 hex digits, over size, step and the bits of all numbers (little-endian)."""
         numbers = (*self.mean, *self.std, *self.first_moment, *self.second_moment)
         header = struct.pack("<2q", len(self.mean), self.step)
         return hashlib.sha256(header + struct.pack(f"<{len(numbers)}d", *numbers)).hexdigest()
@@ -62,12 +62,13 @@ class FinishedRound:
     """The members of a closed round; those that failed carry a NaN advantage, in any order."""
 
     draws_BD: Floats
-    """what the policy sampled, before projection"""
+    """What the policy sampled, before projection."""
     thetas_BD: Floats
-    """what was executed"""
+    """What was executed."""
     rewards_B: Floats
+    """As measured; for policies that shape them on their own."""
     advantages_B: Floats
-    """of rewards.advantages"""
+    """Weights of the gradient, from `rewards.advantages`."""
 
 
 def initial_state(settings: PolicySettings, space: SearchSpace) -> PolicyState:
