@@ -11,12 +11,11 @@ from collections.abc import Sequence
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from lfs_ray.errors import RunError
 from lfs_ray.storage import Storage
 from lfs_ray.trials.ownership import Generation, select
-from lfs_ray.trials.rounds import read_table
+from lfs_ray.trials.rounds import read_table, take_rounds
 from lfs_ray.trials.schema import (
     CATEGORY_COLUMNS,
     INDEX_COLUMNS,
@@ -129,8 +128,7 @@ def _read_rounds(storage: Storage, folder: str, name: str, first: int, last: int
     """Rounds first..last (inclusive) of a file."""
     path = f"{folder}/{name}"
     table = read_table(storage.read(path), name=storage.path(path))
-    numbers = table.column("round")
-    return table.filter(pc.and_(pc.greater_equal(numbers, first), pc.less_equal(numbers, last)))
+    return take_rounds(table, first, last, name=storage.path(path))
 
 
 def _generations(storage: Storage) -> list[Generation]:

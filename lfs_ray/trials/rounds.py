@@ -15,6 +15,7 @@ from datetime import datetime
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lfs_ray.errors import RunError
@@ -63,8 +64,7 @@ def encode_round(
     """
     _check_rows(rows, theta_names)
     table = _to_table(rows, theta_names).sort_by("member")
-    number = table.column("round")[0].as_py()
-    return _to_bytes(table, {str(number): dict(metadata)})
+    return _to_bytes(table, {table.column("round")[0].as_py(): dict(metadata)})
 
 
 def decode_round(blob: bytes, *, name: str = "round file") -> tuple[list[Row], dict[str, str]]:
@@ -77,46 +77,69 @@ def decode_round(blob: bytes, *, name: str = "round file") -> tuple[list[Row], d
     """
     rounds = decode_rounds(blob, name=name)
     if len(rounds) != 1:
-        raise RunError(
-            f"{name} must hold one round, found {len(rounds)}: read it as a compacted file"
-        )
+        raise RunError(f"{name} must hold one round, found {len(rounds)}: it is a compacted file")
     return list(rounds[0].rows), dict(rounds[0].metadata)
 
 
-def decode_rounds(blob: bytes, *, name: str = "round file") -> list[Round]:
-    """Rounds of a file, single or compacted, in order of number.
+def decode_rounds(
+    blob: bytes, first: int = 0, last: int | None = None, *, name: str = "round file"
+) -> list[Round]:
+    """Rounds first..last (inclusive; by default all) of a file, in order of number.
+
+    Of a compacted file, take the range that `ownership.select` gives and no more: the rest may
+    be an orphan's.
 
     Raises:
-        RunError: see `read_table`.
+        RunError: see `read_table` and `take_rounds`.
     """
     table = read_table(blob, name=name)
-    facts = json.loads(table.schema.metadata[ROUNDS_KEY])
-    rows: dict[int, list[Row]] = {int(number): [] for number in facts}
+    if last is not None:
+        table = take_rounds(table, first, last, name=name)
+    facts = _facts(table)
+    rows: dict[int, list[Row]] = {number: [] for number in facts}
     for row in table.to_pylist():
         rows[row["round"]].append(row)
-    return [Round(number, tuple(rows[number]), facts[str(number)]) for number in sorted(rows)]
+    return [Round(number, tuple(rows[number]), facts[number]) for number in sorted(rows)]
 
 
-def merge_rounds(blobs: Sequence[bytes]) -> bytes:
-    """Bytes of the compacted file: the rounds of all files, in order of number.
+def merge_rounds(parts: Sequence[tuple[bytes, int, int]]) -> bytes:
+    """Bytes of a compacted file.
+
+    Args:
+        parts: (bytes of a file, first, last) as `ownership.select` orders them; the ranges
+            follow each other without a gap.
 
     Raises:
-        RunError: see `read_table`.
-        ValueError: no file, a round twice or missing between, or different columns.
+        RunError: see `read_table` and `take_rounds`.
+        ValueError: no part, or ranges that do not follow each other.
     """
-    tables = [read_table(blob) for blob in blobs]
-    facts: dict[str, dict[str, str]] = {}
-    for table in tables:
-        of_table = json.loads(table.schema.metadata[ROUNDS_KEY])
-        if not facts.keys().isdisjoint(of_table):
-            raise ValueError(f"rounds {sorted(of_table)} must not repeat those before")
-        facts |= of_table
-    numbers = sorted(map(int, facts))
-    if not numbers or numbers[-1] - numbers[0] + 1 != len(numbers):
-        raise ValueError(f"rounds must follow each other without a gap, found {numbers}")
+    ends = [last + 1 for _, _, last in parts]
+    if not parts or [first for _, first, _ in parts[1:]] != ends[:-1]:
+        found = [part[1:] for part in parts]
+        raise ValueError(f"ranges must follow each other without a gap, found {found}")
+    tables = [take_rounds(read_table(blob), first, last) for blob, first, last in parts]
+    facts = {number: fact for table in tables for number, fact in _facts(table).items()}
     merged = pa.concat_tables([table.replace_schema_metadata(None) for table in tables])
-    ordered = merged.sort_by([("round", "ascending"), ("member", "ascending")])
-    return _to_bytes(ordered, {str(number): facts[str(number)] for number in numbers})
+    return _to_bytes(merged.sort_by([("round", "ascending"), ("member", "ascending")]), facts)
+
+
+def take_rounds(table: pa.Table, first: int, last: int, *, name: str = "round file") -> pa.Table:
+    """Rounds first..last (inclusive) of a file's table.
+
+    Raises:
+        RunError: one of them is not there.
+    """
+    facts = _facts(table)
+    absent = [number for number in range(first, last + 1) if number not in facts]
+    if absent:
+        raise RunError(
+            f"{name} must hold rounds {first} to {last}, found no round {absent[0]} in it: "
+            "restore it from a copy"
+        )
+    numbers = table.column("round")
+    rows = table.filter(pc.and_(pc.greater_equal(numbers, first), pc.less_equal(numbers, last)))
+    kept = {number: facts[number] for number in range(first, last + 1)}
+    return rows.replace_schema_metadata(_footer(kept))
 
 
 def read_table(blob: bytes, *, name: str = "round file") -> pa.Table:
@@ -126,7 +149,7 @@ def read_table(blob: bytes, *, name: str = "round file") -> pa.Table:
         RunError: not Parquet, not a file of trials, or of a newer schema.
     """
     try:
-        table = pq.read_table(pa.BufferReader(blob))
+        table = pq.read_table(pa.BufferReader(blob), use_threads=False)
     except (pa.ArrowInvalid, OSError) as error:
         raise RunError(
             f"{name} must be a Parquet file of trials, found {len(blob)} bytes that are not "
@@ -204,12 +227,21 @@ def _is_integer(value: object) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
-def _to_bytes(table: pa.Table, facts: Mapping[str, Mapping[str, str]]) -> bytes:
-    """Parquet bytes with the schema's version and the facts of each round in the footer."""
-    metadata = {
+def _facts(table: pa.Table) -> dict[int, dict[str, str]]:
+    """Metadata of each round of a file's table."""
+    facts: dict[str, dict[str, str]] = json.loads(table.schema.metadata[ROUNDS_KEY])
+    return {int(number): fact for number, fact in facts.items()}
+
+
+def _footer(facts: Mapping[int, Mapping[str, str]]) -> dict[bytes, bytes]:
+    return {
         VERSION_KEY: str(SCHEMA_VERSION).encode(),
         ROUNDS_KEY: json.dumps(facts, sort_keys=True).encode(),
     }
+
+
+def _to_bytes(table: pa.Table, facts: Mapping[int, Mapping[str, str]]) -> bytes:
+    """Parquet bytes with the schema's version and the facts of each round in the footer."""
     sink = pa.BufferOutputStream()
-    pq.write_table(table.replace_schema_metadata(metadata), sink, compression="zstd")
+    pq.write_table(table.replace_schema_metadata(_footer(facts)), sink, compression="zstd")
     return bytes(sink.getvalue().to_pybytes())
