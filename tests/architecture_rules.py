@@ -115,7 +115,7 @@ def unpickling_calls(module: Module) -> Iterator[str]:
         if not isinstance(node, ast.keyword) or not isinstance(node.value, ast.Constant):
             continue
         if (node.arg, node.value.value) in forbidden:
-            yield f"{module.path}:{node.value.lineno}: {node.arg}={node.value.value}"
+            yield f"{module.path}:{node.value.lineno}: {node.arg}={node.value.value!r}"
 
 
 def hidden_imports(module: Module) -> Iterator[str]:
@@ -124,8 +124,7 @@ def hidden_imports(module: Module) -> Iterator[str]:
     top_level = {id(node) for node in tree.body}
     lazy = str(module.path) in LAZY_MODULES
     for node in ast.walk(tree):
-        is_import = isinstance(node, ast.Import | ast.ImportFrom)
-        if is_import and id(node) not in top_level and not lazy:
+        if isinstance(node, ast.Import | ast.ImportFrom) and not (lazy or id(node) in top_level):
             yield f"{module.path}:{node.lineno}: import that is not at the top of the module"
         if isinstance(node, ast.Name) and node.id == "TYPE_CHECKING":
             yield f"{module.path}:{node.lineno}: TYPE_CHECKING"
