@@ -1,38 +1,22 @@
 """Ten-fold verification: pair scores to an accuracy, by a named rule.
 
 After `embedding`, before `bootstrap`: the accuracy is the default reward of a trial and the
-number reported on pair sets. Published routines differ in score, thresholds and standard
-error, by as much as losses differ on LFW, so every result carries the name of its rule:
+number reported on pair sets. `rules` holds what the published routines do differently.
 
-    insightface   squared distance of unit vectors, 400 fixed thresholds, same when d < t;
-                  population deviation of the folds (deepinsight/insightface)
-    facex         float32 dot product, 1000 thresholds between the extremes of the training
-                  folds, best TPR - FPR; s = t is wrong either way; standard error
-                  (JDAI-CV/FaceX-Zoo)
-    lfs           cosine, the same thresholds, rates counted half a bin below the threshold
-                  that decides, same when s >= t; standard error
-                  (tiandunx/loss_function_search)
-
-Shapes: P pairs, D dimensions, F folds, T thresholds. A fold's threshold comes from the other
-folds only.
+Shapes: P pairs, D dimensions, F folds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lfs_ray.errors import DataError
+from lfs_ray.evaluation.rules import RULES, Bools, Floats, Folds
 
-Floats = NDArray[np.floating]
-Bools = NDArray[np.bool_]
-
-_DISTANCES = np.arange(0, 4, 0.01)
-_NUM_STEPS = 1000
-_LFS_SHIFT = 2e-6
+__all__ = ["RULES", "Verification", "verify", "verify_scores"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,34 +35,6 @@ class Verification:
     """Similarity, high for the same person: cosine (1 - d/2 for a squared distance d)."""
     rule: str
     flip: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Folds:
-    """Checked input of a rule: the measure (score or distance), truth and fold of each pair."""
-
-    measure_P: Floats
-    same_P: Bools
-    fold_P: NDArray[np.intp]
-    num_folds: int
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """A published routine, as functions."""
-
-    measure: Callable[[Floats, Floats], Floats]
-    """Unit embeddings of both sides (P, D) to what is compared with thresholds (P,)."""
-    from_score: Callable[[Floats], Floats]
-    """Cosine to the measure."""
-    to_score: Callable[[Floats], Floats]
-    """Measure to similarity."""
-    thresholds: Callable[[_Folds], NDArray[np.float64]]
-    """One threshold a fold (F,), each from the other folds."""
-    decide: Callable[[Floats, Bools, Floats], Bools]
-    """Measure, truth and threshold of each pair to whether the decision is right."""
-    spread: Callable[[NDArray[np.float64]], float]
-    """Fold accuracies (F,) to the reported spread."""
 
 
 def verify(
@@ -159,7 +115,7 @@ def _verify(
     )
 
 
-def _checked(measure_P: Floats, same_P: ArrayLike, fold_P: ArrayLike) -> _Folds:
+def _checked(measure_P: Floats, same_P: ArrayLike, fold_P: ArrayLike) -> Folds:
     """Input as arrays, with folds numbered 0..F-1; what cannot be computed is refused."""
     same = np.asarray(same_P).astype(np.bool_)
     numbers, fold = np.unique(np.asarray(fold_P), return_inverse=True)
@@ -189,111 +145,4 @@ def _checked(measure_P: Floats, same_P: ArrayLike, fold_P: ArrayLike) -> _Folds:
             f"pairs, found {int(training_same_F[one_class[0]])} same of "
             f"{int(training_F[one_class[0]])}: deal both classes to every fold"
         )
-    return _Folds(measure_P, same, fold, len(numbers))
-
-
-def _distance_thresholds(folds: _Folds) -> NDArray[np.float64]:
-    """First of 400 fixed distances with the most right decisions on the other folds.
-
-    Counts by binary search in the sorted distances of each fold and class; left, because a
-    pair is the same when d < t. Counts of the other folds are the total less the own.
-    """
-    right_FT = np.zeros((folds.num_folds, len(_DISTANCES)), dtype=np.int64)
-    for fold in range(folds.num_folds):
-        inside = folds.fold_P == fold
-        same = np.sort(folds.measure_P[inside & folds.same_P])
-        different = np.sort(folds.measure_P[inside & ~folds.same_P])
-        right_FT[fold] += np.searchsorted(same, _DISTANCES, side="left")
-        right_FT[fold] += len(different) - np.searchsorted(different, _DISTANCES, side="left")
-    training_FT = right_FT.sum(axis=0) - right_FT
-    return np.asarray(_DISTANCES[np.argmax(training_FT, axis=1)])
-
-
-def _range_thresholds(
-    folds: _Folds, counted_at: Callable[[Floats, float], Floats], side: str
-) -> NDArray[np.float64]:
-    """First of 1000 steps over the other folds' range with the largest TPR - FPR.
-
-    Args:
-        counted_at: thresholds and their step to where the rates are counted.
-        side: "right" counts s > t, "left" counts s >= t.
-    """
-    chosen = np.empty(folds.num_folds)
-    for fold in range(folds.num_folds):
-        outside = folds.fold_P != fold
-        same = np.sort(folds.measure_P[outside & folds.same_P])
-        different = np.sort(folds.measure_P[outside & ~folds.same_P])
-        lowest = float(min(same[0], different[0]))
-        step = (float(max(same[-1], different[-1])) - lowest) / _NUM_STEPS
-        thresholds = lowest + step * np.arange(1, _NUM_STEPS + 1)
-        at = counted_at(thresholds, step)
-        tpr = _share_above(same, at, side)
-        fpr = _share_above(different, at, side)
-        chosen[fold] = thresholds[np.argmax(tpr - fpr)]
-    return chosen
-
-
-def _share_above(sorted_scores: Floats, at: Floats, side: str) -> NDArray[np.float64]:
-    below = (
-        np.searchsorted(sorted_scores, at, side="right")
-        if side == "right"
-        else np.searchsorted(sorted_scores, at, side="left")
-    )
-    return (len(sorted_scores) - below) / len(sorted_scores)
-
-
-def _facex_thresholds(folds: _Folds) -> NDArray[np.float64]:
-    return _range_thresholds(folds, lambda at, step: at, "right")
-
-
-def _lfs_thresholds(folds: _Folds) -> NDArray[np.float64]:
-    return _range_thresholds(folds, lambda at, step: at - step / 2 + _LFS_SHIFT, "left")
-
-
-def _squared_distance(first_PD: Floats, second_PD: Floats) -> Floats:
-    return np.asarray(np.sum(np.square(first_PD - second_PD), axis=1))
-
-
-def _dot_float32(first_PD: Floats, second_PD: Floats) -> Floats:
-    return _dot(first_PD.astype(np.float32), second_PD.astype(np.float32))
-
-
-def _dot(first_PD: Floats, second_PD: Floats) -> Floats:
-    return np.asarray(np.einsum("pd,pd->p", first_PD, second_PD))
-
-
-def _unchanged(values: Floats) -> Floats:
-    return values
-
-
-def _standard_error(accuracy_F: NDArray[np.float64], ddof: int) -> float:
-    return float(np.std(accuracy_F, ddof=ddof) / np.sqrt(len(accuracy_F)))
-
-
-RULES = {
-    "insightface": Rule(
-        measure=_squared_distance,
-        from_score=lambda score: 2 - 2 * score,
-        to_score=lambda distance: 1 - distance / 2,
-        thresholds=_distance_thresholds,
-        decide=lambda distance, same, threshold: (distance < threshold) == same,
-        spread=lambda accuracy: float(np.std(accuracy)),
-    ),
-    "facex": Rule(
-        measure=_dot_float32,
-        from_score=_unchanged,
-        to_score=_unchanged,
-        thresholds=_facex_thresholds,
-        decide=lambda score, same, at: np.where(same, score > at, score < at),
-        spread=lambda accuracy: _standard_error(accuracy, ddof=1),
-    ),
-    "lfs": Rule(
-        measure=_dot,
-        from_score=_unchanged,
-        to_score=_unchanged,
-        thresholds=_lfs_thresholds,
-        decide=lambda score, same, threshold: (score >= threshold) == same,
-        spread=lambda accuracy: _standard_error(accuracy, ddof=0),
-    ),
-}
-"""Rules by name; `insightface` is the number everyone quotes."""
+    return Folds(measure_P, same, fold, len(numbers))
