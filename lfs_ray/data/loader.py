@@ -1,0 +1,149 @@
+"""Batches of decoded images, prepared on threads ahead of the consumer.
+
+Data flow: `FaceSet` + indices and flips of `stream` -> here -> uint8 batches -> training device.
+Order and content never depend on the timing of threads: each image has its place in its batch, and
+batches leave in order.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lfs_ray.data.decode import Pixels, resize_image
+from lfs_ray.data.prefetch import ordered_map
+from lfs_ray.errors import DataError
+
+_BATCHES_AHEAD = 2
+
+
+class LabelledImages(Protocol):
+    """What batches are made of: a `FaceSet`, or keys of a store."""
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """Label of each image, (N,)."""
+
+    def image(self, index: int, colour: str = "rgb") -> Pixels:
+        """Pixels (H, W, 3) uint8; DataError when missing or undecodable."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Images on their way to the training device."""
+
+    images_BHWC: NDArray[np.uint8]
+    """Pixels in 0 to 255."""
+    labels_B: NDArray[np.int64]
+    """Label of each image."""
+    skipped: int
+    """Undecodable images left out since the batch before."""
+    wait_s: float
+    """Time the consumer waited for this batch."""
+
+
+def batches(
+    faces: LabelledImages,
+    indices: NDArray[np.int64],
+    flips: NDArray[np.bool_],
+    *,
+    batch_size: int,
+    size_px: int,
+    colour: str = "rgb",
+    threads: int = 1,
+    max_bad_images: int = 0,
+) -> Iterator[Batch]:
+    """Decode images in the order of `indices`; the last batch may be short.
+
+    An undecodable image is left out of its batch, which becomes shorter; a batch left with none is
+    not handed out. Threads end with the iterator, also when it is closed early.
+
+    Args:
+        faces: Where images and labels come from.
+        indices: Images to load, (count,).
+        flips: Which of them to mirror left-right, (count,).
+        batch_size: Images a batch.
+        size_px: Images of another size are resized to this square.
+        colour: "rgb" or "bgr".
+        threads: Number of decoding threads.
+        max_bad_images: Up to so many different images may be undecodable.
+
+    Raises:
+        DataError: One more image is undecodable; names its key.
+        ValueError: Sizes or numbers that make no sense.
+    """
+    if min(batch_size, size_px, threads) < 1 or len(indices) != len(flips):
+        raise ValueError(
+            f"batch_size, size_px, threads >= 1 and as many flips as indices, got "
+            f"{batch_size}, {size_px}, {threads}, {len(flips)} and {len(indices)}"
+        )
+
+    def load(start: int) -> _Decoded:
+        part = slice(start, start + batch_size)
+        return _decode(faces, indices[part], flips[part], size_px, colour)
+
+    bad: set[int] = set()
+    skipped = 0
+    starts = range(0, len(indices), batch_size)
+    ready = ordered_map(load, starts, threads=threads, ahead=threads + _BATCHES_AHEAD)
+    try:
+        began = time.perf_counter()
+        for decoded in ready:
+            wait_s = time.perf_counter() - began
+            _count_bad(bad, decoded.failures, max_bad_images)
+            skipped += len(decoded.failures)
+            if len(decoded.indices):
+                labels_B = faces.labels[decoded.indices]
+                yield Batch(decoded.images_BHWC, labels_B, skipped, wait_s)
+                skipped = 0
+            began = time.perf_counter()
+    finally:
+        ready.close()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Decoded:
+    """Pixels of the images that have some, and why the others have none."""
+
+    indices: NDArray[np.int64]
+    images_BHWC: NDArray[np.uint8]
+    failures: list[tuple[int, DataError]]
+
+
+def _decode(
+    faces: LabelledImages,
+    indices: NDArray[np.int64],
+    flips: NDArray[np.bool_],
+    size_px: int,
+    colour: str,
+) -> _Decoded:
+    """Decode the images of one batch, on one thread."""
+    images_BHWC = np.empty((len(indices), size_px, size_px, 3), np.uint8)
+    good: list[int] = []
+    failures: list[tuple[int, DataError]] = []
+    for place, index in enumerate(indices.tolist()):
+        try:
+            pixels = resize_image(faces.image(index, colour), size_px)
+        except DataError as error:
+            failures.append((index, error))
+            continue
+        images_BHWC[place] = pixels[:, ::-1] if flips[place] else pixels
+        good.append(place)
+    if failures:
+        indices, images_BHWC = indices[good], images_BHWC[good]
+    return _Decoded(indices, images_BHWC, failures)
+
+
+def _count_bad(bad: set[int], failures: list[tuple[int, DataError]], max_bad_images: int) -> None:
+    for index, error in failures:
+        bad.add(index)
+        if len(bad) > max_bad_images:
+            raise DataError(
+                f"{error}; at most {max_bad_images} undecodable images are skipped, "
+                f"this is number {len(bad)}: repair or remove it, or raise the limit"
+            )
