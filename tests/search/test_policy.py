@@ -28,8 +28,8 @@ def closed(draws: object, rewards: object, shaping: str = "std") -> FinishedRoun
     return FinishedRound(
         draws_BD=draws_BD,
         thetas_BD=SPACE.project(draws_BD),
-        rewards_B=np.asarray(rewards, dtype=np.float64),
-        advantages_B=advantages(np.asarray(rewards, dtype=np.float64), shaping),
+        rewards_B=np.asarray(rewards, dtype=np.float64).ravel(),
+        advantages_B=advantages(np.asarray(rewards, dtype=np.float64).ravel(), shaping),
     )
 
 
@@ -166,6 +166,13 @@ def test_rounds_that_tell_nothing_leave_the_state_alone(rewards: list[float]) ->
     assert policy.update(state, closed(policy.sample(state, 9, 4), rewards)) == state
 
 
+def test_one_member_teaches_nothing_whatever_its_advantage() -> None:
+    policy = build_policy("reinforce", SPACE)
+    state = learned(policy)
+    alone = dataclasses.replace(closed([0.3], [0.9]), advantages_B=np.array([1.0]))
+    assert policy.update(state, alone) == state
+
+
 @pytest.mark.parametrize("name", POLICIES)
 @pytest.mark.parametrize("space_name", SPACES)
 def test_every_policy_draws_and_updates_over_every_space(name: str, space_name: str) -> None:
@@ -201,6 +208,7 @@ def test_frozen_policies_stay_bit_identical(name: str) -> None:
 def test_fixed_draws_its_start_and_random_the_search_s_first_draws() -> None:
     fixed = build_policy("fixed", SPACE, PAPER)
     assert fixed.sample(fixed.initial_state(), 1, 3).tolist() == [[0.3]] * 3
+    assert fixed.initial_state().std == (0.0,)
     first = [
         policy.sample(policy.initial_state(), 1, 3).tolist()
         for policy in (build_policy(name, SPACE, PAPER) for name in POLICIES if name != "fixed")
@@ -261,6 +269,20 @@ def test_a_ten_times_flatter_optimum_is_found_mostly(start: float) -> None:
 def test_the_optimum_is_found_in_log_as_in_margin() -> None:
     near = [planted(0.05, seed, 1.0, 0.002, "log") <= 0.05 for seed in range(20)]
     assert sum(near) >= 19
+
+
+@pytest.mark.parametrize("name", ["raw", "released-global"])
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_folded_spaces_learn_on_either_side_of_zero(name: str, sign: float) -> None:
+    space = build_space(name)
+    start = sign * space.default_start
+    policy = build_policy("reinforce", space, PolicySettings(start=start))
+    state = policy.initial_state()
+    target = 2.5 * space.default_start
+    for number in range(60):
+        draws_BD = policy.sample(state, number, 4)
+        state = policy.update(state, closed(draws_BD, -((space.project(draws_BD) - target) ** 2)))
+    assert state.mean[0] == pytest.approx(sign * target, abs=0.15)
 
 
 @pytest.mark.parametrize(("start", "bound", "target"), [(0.1, 0.0, 0.4), (0.9, 1.0, 0.6)])
