@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import stat
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,13 +43,17 @@ class Storage:
             self._remote, self._root = _open_uri(self.url)
         else:
             self._root = os.path.abspath(os.path.expanduser(self.url))
+        if isinstance(self._remote, fs.LocalFileSystem):
+            self._remote = None  # file:// is a local path, and is written as safely
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _reopen, (self.url, self.fsync)
+        # A relative path would mean another folder to a process that runs elsewhere.
+        return _reopen, (self.path(), self.fsync)
 
     def path(self, name: str = "") -> str:
         """Full path of `name` for messages and for libraries that take a local path."""
-        return f"{self.url.rstrip('/')}/{name}" if name else self.url
+        folder = self._root if self._remote is None else self.url.rstrip("/")
+        return f"{folder}/{name}" if name else folder
 
     def read(self, name: str) -> bytes:
         """Whole content.
@@ -63,6 +68,8 @@ class Storage:
 
     def write(self, name: str, *parts: Buffer) -> int:
         """Write `parts` one after the other as one file; returns its size in bytes."""
+        # Refused before a remote upload starts, which its stream would end as if it were whole.
+        size = sum(memoryview(part).nbytes for part in parts)
         if self._remote is None:
             _write_local(Path(self._root, name), parts, fsync=self.fsync)
         else:
@@ -70,7 +77,7 @@ class Storage:
             with self._remote.open_output_stream(self._at(name)) as stream:
                 for part in parts:
                     stream.write(part)
-        return sum(memoryview(part).nbytes for part in parts)
+        return size
 
     def exists(self, name: str) -> bool:
         """Whether a file or folder of that name is there."""
@@ -82,7 +89,8 @@ class Storage:
         """Size in bytes, None when there is no such file."""
         if self._remote is None:
             with contextlib.suppress(FileNotFoundError):
-                return os.stat(os.path.join(self._root, name)).st_size
+                found = os.stat(os.path.join(self._root, name))
+                return found.st_size if stat.S_ISREG(found.st_mode) else None
             return None
         info = self._remote.get_file_info(self._at(name))
         return int(info.size) if info.type == fs.FileType.File else None

@@ -5,16 +5,15 @@ interleaving of leases, deaths, repeated calls and late reports can be played in
 writes the completed trials down (`take_completed`) before it answers, and commits a closed round
 before it calls `advance`. Protocol: the design's numbered steps.
 
-A trial is open (nobody trains it), leased, kept (reported as the best so far, its checkpoint on
-the way) or complete. The order of trials is (reward descending, member ascending).
+Trials rank by (reward descending, member ascending). Whoever reports a trial first settles it,
+even with a lease that ran out: a trial gives the same numbers wherever it is trained.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import replace
 
 from lfs_ray.search.messages import (
     Checkpoint,
@@ -27,29 +26,8 @@ from lfs_ray.search.messages import (
 )
 from lfs_ray.search.rounds import ClosedRound, close_round
 from lfs_ray.search.searcher import Plan, Proposal, Searcher
+from lfs_ray.search.trial import Trial
 from lfs_ray.seeds import derive_seed
-
-
-@dataclass(slots=True)
-class _Trial:
-    member: int
-    state: Literal["open", "leased", "kept", "complete"] = "open"
-    token: str = ""
-    worker: WorkerId | None = None
-    deadline_s: float = math.inf
-    attempts: int = 0
-    losses: int = 0
-    failed_tokens: set[str] = field(default_factory=set)
-    outcome: Outcome | None = None
-    checkpoint: Checkpoint | None = None
-
-    def order(self) -> tuple[float, int]:
-        """Sorts better trials first; failed ones last."""
-        reward = self.outcome.reward if self.outcome else math.nan
-        return (-reward if math.isfinite(reward) else math.inf, self.member)
-
-    def free(self) -> None:
-        self.state, self.token, self.worker, self.deadline_s = "open", "", None, math.inf
 
 
 class Population:
@@ -131,12 +109,12 @@ class Population:
                 self._lose(trial, f"worker {held.index} ended")
 
     def heartbeat(self, lease: Lease, worker: WorkerId, now_s: float) -> bool:
-        """Prolong a lease; adopt it when nobody holds the trial (this machine restarted)."""
+        """Prolong a lease; adopt one that was lost (restart, long silence) if the trial is open."""
         trial = self._find(lease)
         if trial is None or trial.state == "complete":
             return False
         if trial.state == "open":
-            if lease.token in trial.failed_tokens:
+            if lease.token in trial.failed_tokens or self._holds(worker):
                 return False
             trial.state, trial.token, trial.worker = "leased", lease.token, worker
             trial.attempts = max(trial.attempts, 1)
@@ -148,12 +126,16 @@ class Population:
     def report(self, lease: Lease, outcome: Outcome, now_s: float) -> Verdict:
         """Take a trial's outcome; a repeated call gets the same answer."""
         trial = self._find(lease)
-        if trial is None or lease.token in trial.failed_tokens:
+        if trial is None:
             return Verdict.GONE
-        if trial.state == "complete":
+        if trial.state == "complete" or lease.token in trial.failed_tokens:
             return Verdict.DISCARD
+        stale = trial.held and trial.token != lease.token
         if outcome.error or not math.isfinite(outcome.reward):
-            return self._fail(trial, lease.token, outcome)
+            # Somebody else tries again already, and his failure will count.
+            return Verdict.GONE if stale else self._fail(trial, lease.token, outcome)
+        if stale:
+            trial.worker = None
         trial.outcome = outcome
         if trial.order() > self._best_key():
             self._complete(trial)
@@ -165,8 +147,10 @@ class Population:
     def stored(self, lease: Lease, outcome: Outcome, checkpoint: Checkpoint) -> Verdict:
         """Take the confirmation of a stored checkpoint; it repeats the whole report."""
         trial = self._find(lease)
-        if trial is None or trial.state == "complete":
+        if trial is None:
             return Verdict.GONE
+        if trial.state == "complete":
+            return Verdict.DISCARD
         trial.outcome, trial.checkpoint = outcome, checkpoint
         self._complete(trial)
         for other in self._trials:
@@ -200,15 +184,19 @@ class Population:
         """Take back complete trials of the open round after a restart.
 
         A trial without a checkpoint counts only when a better one with a checkpoint is there: else
-        it is trained again, since what it was discarded for is lost.
+        it is trained again, since what it was discarded for is lost. A failed one is tried again.
         """
-        found = {entry.member: entry for entry in completed if entry.round == self.round}
+        found = {
+            entry.member: entry
+            for entry in completed
+            if entry.round == self.round and not entry.outcome.error
+        }
         stored = [entry for entry in found.values() if entry.checkpoint is not None]
         best = min((-entry.outcome.reward, entry.member) for entry in stored) if stored else None
         for member, entry in found.items():
             if best is None or (-entry.outcome.reward, member) < best:
                 continue
-            self._trials[member] = _Trial(
+            self._trials[member] = Trial(
                 member=member,
                 state="complete",
                 attempts=entry.attempts,
@@ -223,7 +211,7 @@ class Population:
         """
         if self.finished or any(trial.state != "complete" for trial in self._trials):
             return None
-        best = min(self._trials, key=_Trial.order)
+        best = min(self._trials, key=Trial.order)
         if best.checkpoint is None:
             self._stop()
             return None
@@ -233,7 +221,7 @@ class Population:
             self.policy_state,
             self._proposal,
             self.parent,
-            [self._as_completed(trial) for trial in self._trials],
+            [trial.completed(self.round) for trial in self._trials],
             selected=best.member,
         )
 
@@ -248,12 +236,15 @@ class Population:
     def _open_round(self, number: int) -> None:
         self.round = number
         self._proposal = self.searcher.propose(self.policy_state, self.plan, number)
-        self._trials = [_Trial(member=member) for member in range(self._proposal.size)]
+        self._trials = [Trial(member=member) for member in range(self._proposal.size)]
 
-    def _held(self) -> list[_Trial]:
-        return [trial for trial in self._trials if trial.state in ("leased", "kept")]
+    def _held(self) -> list[Trial]:
+        return [trial for trial in self._trials if trial.held]
 
-    def _find(self, lease: Lease) -> _Trial | None:
+    def _holds(self, worker: WorkerId) -> bool:
+        return any(trial.worker == worker for trial in self._held())
+
+    def _find(self, lease: Lease) -> Trial | None:
         if self.stopped or self.finished or lease.round != self.round:
             return None
         return self._trials[lease.member] if 0 <= lease.member < len(self._trials) else None
@@ -262,7 +253,7 @@ class Population:
         done = (trial.order() for trial in self._trials if trial.state == "complete")
         return min(done, default=(math.inf, -1))
 
-    def _lease_of(self, trial: _Trial) -> Lease:
+    def _lease_of(self, trial: Trial) -> Lease:
         plan = self.plan
         return Lease(
             population=plan.name,
@@ -276,7 +267,7 @@ class Population:
             parent=self.parent,
         )
 
-    def _fail(self, trial: _Trial, token: str, outcome: Outcome) -> Verdict:
+    def _fail(self, trial: Trial, token: str, outcome: Outcome) -> Verdict:
         trial.failed_tokens.add(token)
         if len(trial.failed_tokens) > self.plan.max_retries:
             error = outcome.error or f"reward must be finite, got {outcome.reward}"
@@ -286,7 +277,7 @@ class Population:
             trial.free()
         return Verdict.DISCARD
 
-    def _lose(self, trial: _Trial, reason: str) -> None:
+    def _lose(self, trial: Trial, reason: str) -> None:
         trial.losses += 1
         if trial.losses < self.plan.max_losses_per_trial:
             trial.free()
@@ -294,19 +285,9 @@ class Population:
         trial.outcome = Outcome(error=f"its process was lost {trial.losses} times, last: {reason}")
         self._complete(trial)
 
-    def _complete(self, trial: _Trial) -> None:
+    def _complete(self, trial: Trial) -> None:
         trial.state, trial.worker, trial.deadline_s = "complete", None, math.inf
-        self._completed.append(self._as_completed(trial))
-
-    def _as_completed(self, trial: _Trial) -> Completed:
-        assert trial.outcome is not None
-        return Completed(
-            round=self.round,
-            member=trial.member,
-            attempts=trial.attempts,
-            outcome=trial.outcome,
-            checkpoint=trial.checkpoint,
-        )
+        self._completed.append(trial.completed(self.round))
 
     def _stop(self) -> None:
         first = self._trials[0].outcome
