@@ -1,7 +1,7 @@
 """The configuration: one frozen dataclass a section, one documented field a key.
 
-Every key is a TOML key `section.key` and a flag `--section.key VALUE` whose help is the text below the
-field. Defaults are those of the embedded example, which trains on a CPU in under two minutes.
+Every key is a TOML key `section.key` and a flag `--section.key VALUE` whose help is the text below
+the field. Defaults are those of the embedded example: a CPU trains it in under two minutes.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class DataConfig:
     """Faces to train on and pairs that give the reward."""
 
     train: tuple[str, ...] = ()
-    """Packed data sets (`lfs-ray data pack`) or LMDBs; several are joined. Empty: synthetic faces."""
+    """Packed sets (`lfs-ray data pack`) or LMDBs; several are joined; empty: synthetic faces."""
     lists: tuple[str, ...] = ()
     """List files (`lmdb_key label`) of the entries of `train`; empty: list.txt inside each."""
     validation_images: str = ""
@@ -44,7 +44,7 @@ class DataConfig:
     validation_pairs: str = ""
     """Pair list whose verification accuracy is the reward; empty: pairs of held-out identities."""
     validation_share: float = 0.25
-    """Share of the identities held out for the reward when there is no `validation_pairs`, 0..1."""
+    """Share of the identities held out for the reward without `validation_pairs`, 0..1."""
     validation_pairs_per_fold: int = 200
     """Same-identity pairs, and as many different ones, in each of ten made folds."""
     flip_probability: float = 0.5

@@ -1,0 +1,101 @@
+"""What a resume may change in the configuration of a run, and what it may not.
+
+Free are the keys that change neither rows nor weights (where and how fast it is computed, what is
+kept and shown, report sets) and the number of rounds, upwards. Everything else is the method.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from lfs_ray.config.keys import join
+from lfs_ray.config.resolve import populations_of
+from lfs_ray.config.sections import Config
+from lfs_ray.config.values import show
+
+FREE_SECTIONS = ("storage", "logging", "report")
+FREE_KEYS = (
+    "run.name",
+    "run.dir",
+    "worker.executor",
+    "worker.count",
+    "worker.cpus",
+    "worker.gpus",
+    "worker.loader_threads",
+    "worker.ray_address",
+    "worker.heartbeat_s",
+    "worker.lease_timeout_s",
+)
+_TEMPLATES = ("search", "loss")  # only what the populations make of them counts
+_ADVICE = "restore it, or start a new run"
+
+
+def refused_changes(old: Config, new: Config) -> list[str]:
+    """Return the changes from `old` to `new` that a resume must not make, one line each.
+
+    Both configurations are resolved: `old` is the run's own, `new` the one of the command.
+    """
+    refused = [
+        f"a resume must keep {path}, got {show(now)} instead of {show(before)}: {_ADVICE}"
+        for path, before, now in _changes(_shared(old), _shared(new))
+        if path not in FREE_KEYS
+    ]
+    return refused + list(_population_changes(old, new))
+
+
+def _shared(config: Config) -> dict[str, Any]:
+    """Return the sections that all populations share and a resume must not change freely."""
+    dropped = (*FREE_SECTIONS, *_TEMPLATES, "populations")
+    return {
+        item.name: getattr(config, item.name)
+        for item in fields(config)
+        if item.name not in dropped
+    }
+
+
+def _population_changes(old: Config, new: Config) -> Iterator[str]:
+    before, now = populations_of(old), populations_of(new)
+    for name in sorted(before.keys() ^ now.keys()):
+        found = "one more" if name in now else "none of that name"
+        yield f"a resume must keep the populations, got {found}, {name}: {_ADVICE}"
+    for name in before:
+        if name not in now:
+            continue
+        for path, was, value in _changes(_table(before[name]), _table(now[name])):
+            reason = _refused_rounds(new, was, value) if path == "search.rounds" else "keep"
+            if reason:
+                yield _line(reason, path, was, value, name)
+
+
+def _line(reason: str, path: str, was: object, value: object, name: str) -> str:
+    return (
+        f"a resume must {reason} {path}, got {show(value)} instead of {show(was)} "
+        f"in population {name}: {_ADVICE}"
+    )
+
+
+def _refused_rounds(config: Config, was: int, value: int) -> str:
+    """Return why the number of rounds must not change so; empty where it may."""
+    if value < was:
+        return "not lower"
+    if config.optimizer.schedule == "polynomial" and config.optimizer.decay_epochs is None:
+        return "keep (schedule polynomial without optimizer.decay_epochs depends on it)"
+    return ""
+
+
+def _table(section: Any) -> dict[str, Any]:
+    return {item.name: getattr(section, item.name) for item in fields(section)}
+
+
+def _changes(
+    old: dict[str, Any], new: dict[str, Any], where: str = ""
+) -> Iterator[tuple[str, Any, Any]]:
+    """Yield path, old and new value of every key that differs."""
+    for name, before in old.items():
+        path, now = join(where, name), new[name]
+        if is_dataclass(before):
+            yield from _changes(_table(before), _table(now), path)
+        elif before != now:
+            yield path, before, now
