@@ -1,0 +1,27 @@
+# `make check` is what to run before a commit; `make ci` is what CI runs, from nothing.
+.PHONY: check format lint types test slow coverage ci
+
+check: lint types test
+
+format:
+	ruff format .
+	ruff check --fix .
+
+lint:
+	ruff check .
+	ruff format --check .
+
+types:
+	mypy
+
+test:
+	pytest
+
+slow:
+	pytest -m slow
+
+coverage:
+	pytest --cov=lfs_ray
+
+ci:
+	.ci/run
