@@ -48,7 +48,7 @@ class Storage:
 
     def __reduce__(self) -> tuple[object, ...]:
         # A relative path would mean another folder to a process that runs elsewhere.
-        return _reopen, (self.path(), self.fsync)
+        return _reopen, (self.url if self._remote else self._root, self.fsync)
 
     def path(self, name: str = "") -> str:
         """Full path of `name` for messages and for libraries that take a local path."""
