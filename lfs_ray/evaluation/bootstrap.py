@@ -2,15 +2,15 @@
 
 After `verification`: takes its decisions, gives the error of their mean. Pairs of one person
 are right or wrong together (a blurred photo, an unusual face), so resampling pairs is too
-optimistic: on simulated sets of 60 and 200 people it gave .39 and .45 of the true deviation.
+optimistic: on simulated sets of 60 and 200 people it gave .38 and .46 of the true deviation.
 
 Here people are resampled (Owen, The pigeonhole bootstrap, Annals of Applied Statistics 2007):
 a pair of two people has the product of their multiplicities as weight, a pair of one person
 the multiplicity. The product counts the own noise of a pair of two people three times, twice
 too often; a dyad-robust variance (Aronow, Samii and Assenova, Political Analysis 2015) counts
 it once. The excess, 2 sum R^2 / P^2 with R the summed residuals of the pairs of two given
-people, is therefore taken off. Root mean square of the estimate over the true deviation, six
-simulated sets of 60 to 4000 people: .93 to 1.09, without this step 1.08 to 1.49.
+people, is therefore taken off. Root mean square of the estimate over the true deviation, on
+simulated sets of 60 to 4000 people: .96 to 1.05, without this step 1.08 to 1.49.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def identity_bootstrap_se(
     """Standard error of the mean of pair decisions, by resampling identities.
 
     Thresholds are not chosen anew: their share of the error is left out. With 200 samples the
-    result itself varies by about 5 %. Never below the error of independent pairs.
+    result itself varies by about 6 %. Never below the error of independent pairs.
 
     Args:
         correct_P: whether each pair was decided rightly, boolean (P,).

@@ -1,0 +1,131 @@
+"""The standard error against the true deviation over simulated sets, and its limits."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from lfs_ray.errors import DataError
+from lfs_ray.evaluation.bootstrap import identity_bootstrap_se
+
+
+def design(people: int, same: int, different: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Identities of both sides: pairs of one person, then pairs of two."""
+    generator = np.random.default_rng(seed)
+    first = generator.integers(0, people, same + different)
+    other = (first + generator.integers(1, people, same + different)) % people
+    return first, np.where(np.arange(same + different) < same, first, other)
+
+
+def decisions(
+    first: np.ndarray, second: np.ndarray, ease: float, spread: float, seed: int
+) -> np.ndarray:
+    """Decisions whose log-odds of being right are the ease plus a term of each person."""
+    generator = np.random.default_rng(seed)
+    person = generator.normal(0, spread, max(first.max(), second.max()) + 1)
+    odds = ease + person[first] + np.where(first == second, 0, person[second])
+    return generator.random(len(first)) < 1 / (1 + np.exp(-odds))
+
+
+def pair_se(correct: np.ndarray) -> float:
+    return float(np.std(correct) / np.sqrt(len(correct)))
+
+
+@pytest.mark.parametrize(
+    ("people", "pairs", "spread", "ease"),
+    [(60, 1000, 0.7, 1.0), (200, 3000, 0.7, 2.0), (1000, 3000, 0.5, 1.5), (4000, 3000, 1.0, 5.0)],
+)
+def test_it_is_the_deviation_over_new_people(
+    people: int, pairs: int, spread: float, ease: float
+) -> None:
+    first, second = design(people, pairs, pairs, seed=people)
+    sets = [decisions(first, second, ease, spread, seed) for seed in range(1000)]
+    true = np.std([correct.mean() for correct in sets])
+    estimates = [
+        identity_bootstrap_se(correct, first, second, samples=100, seed=seed)
+        for seed, correct in enumerate(sets[::20])
+    ]
+    assert 0.9 < np.sqrt(np.mean(np.square(estimates))) / true < 1.1
+
+
+def test_resampling_pairs_would_be_too_optimistic() -> None:
+    first, second = design(60, 1000, 1000, seed=1)
+    correct = decisions(first, second, 1.0, 0.7, seed=2)
+    assert identity_bootstrap_se(correct, first, second, seed=0) > 1.8 * pair_se(correct)
+
+
+def test_with_a_pair_a_person_it_is_the_error_of_independent_pairs() -> None:
+    generator = np.random.default_rng(0)
+    correct = generator.random(4000) < 0.9
+    same = identity_bootstrap_se(correct, np.arange(4000), np.arange(4000), seed=0)
+    assert_allclose(same, pair_se(correct), rtol=0.15)
+    two = identity_bootstrap_se(correct, np.arange(4000), 4000 + np.arange(4000), seed=0)
+    assert_allclose(two, pair_se(correct), rtol=0.35)
+    assert two >= pair_se(correct)
+
+
+def test_a_pair_repeated_adds_nothing() -> None:
+    first, second = design(300, 400, 400, seed=3)
+    correct = decisions(first, second, 1.5, 0.5, seed=4)
+    once = identity_bootstrap_se(correct, first, second, seed=5)
+    thrice = identity_bootstrap_se(
+        np.tile(correct, 3), np.tile(first, 3), np.tile(second, 3), seed=5
+    )
+    assert_allclose(thrice, once, rtol=1e-9)
+
+
+def test_sides_may_be_swapped_and_identities_renamed() -> None:
+    first, second = design(50, 200, 200, seed=6)
+    correct = decisions(first, second, 1.0, 0.5, seed=7)
+    expected = identity_bootstrap_se(correct, first, second, seed=8)
+    assert_allclose(identity_bootstrap_se(correct, second, first, seed=8), expected, rtol=1e-12)
+    names = np.array([f"person_{number:03d}" for number in range(50)])
+    renamed = identity_bootstrap_se(correct, names[first], names[second], seed=8)
+    assert renamed == expected
+
+
+def test_the_seed_decides() -> None:
+    first, second = design(50, 200, 200, seed=9)
+    correct = decisions(first, second, 1.0, 0.5, seed=10)
+    one, again, other = (
+        identity_bootstrap_se(correct, first, second, seed=seed) for seed in (1, 1, 2)
+    )
+    assert one == again != other
+
+
+@pytest.mark.parametrize("value", [True, False])
+def test_decisions_all_alike_have_no_error(value: bool) -> None:
+    first, second = design(20, 50, 50, seed=11)
+    assert identity_bootstrap_se(np.full(100, value), first, second, seed=0) == 0.0
+
+
+def test_two_people_with_one_pair_are_enough() -> None:
+    # Half of the resamplings hold one person only and lose every pair: they are drawn anew.
+    estimate = identity_bootstrap_se([True, False], ["a", "b"], ["b", "a"], seed=0)
+    assert np.isfinite(estimate)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [(["a", "a"], ["a", "a"], "at least 2 identities, found 1"), (["a"], ["b"], "one entry")],
+)
+def test_pairs_without_people_are_refused(
+    first: list[str], second: list[str], message: str
+) -> None:
+    with pytest.raises(DataError, match=message) as caught:
+        identity_bootstrap_se([True, False], first, second, seed=0)
+    assert "\n" not in str(caught.value)
+
+
+def test_six_thousand_pairs_take_under_fifty_milliseconds() -> None:
+    first, second = design(1000, 3000, 3000, seed=12)
+    correct = decisions(first, second, 2.0, 0.5, seed=13)
+    took = []
+    for _ in range(5):
+        start = time.perf_counter()
+        identity_bootstrap_se(correct, first, second, seed=0)
+        took.append(time.perf_counter() - start)
+    assert min(took) < 0.05
