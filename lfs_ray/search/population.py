@@ -109,7 +109,7 @@ class Population:
                 self._lose(trial, f"worker {held.index} ended")
 
     def heartbeat(self, lease: Lease, worker: WorkerId, now_s: float) -> bool:
-        """Prolong a lease; adopt one that got lost (restart, long silence) if its trial is open."""
+        """Prolong a lease; adopt a lost one (restart, long silence) if its trial is open."""
         trial = self._find(lease)
         if trial is None or trial.state == "complete":
             return False
