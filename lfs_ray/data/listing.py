@@ -1,6 +1,6 @@
 """Lists of images: `key label`, one a line; and the check that labels are 0 to C-1.
 
-Data flow: list file -> here -> `sources` (joined sets) and `pack` (list files). Keys of large lists
+Data flow: list file -> here -> `sources` (joined sets) and `pack` (list files). Keys of long lists
 are kept as one block of text, not as millions of strings.
 """
 

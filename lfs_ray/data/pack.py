@@ -1,7 +1,7 @@
 """Pack images into an LMDB data set: from a folder of classes, or from a list file.
 
-Data flow: image files -> here -> records -> `writer` -> a packed directory for `sources`. An image file
-keeps its bytes unless it is resized; its key is its path below the source.
+Data flow: image files -> here -> records -> `writer` -> a packed directory for `sources`. An
+image file keeps its bytes unless it is resized; its key is its path below the source.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from lfs_ray.data.prefetch import ordered_map
 from lfs_ray.data.writer import Record, refuse_existing, write_packed
 from lfs_ray.errors import DataError
 
-IMAGE_SUFFIXES = frozenset(".bmp .gif .jpeg .jpg .jp2 .pgm .png .ppm .tif .tiff .webp".split())
+IMAGE_SUFFIXES = frozenset(
+    (".bmp", ".gif", ".jpeg", ".jpg", ".jp2", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+)
 _AHEAD = 256
 
 
@@ -46,9 +48,9 @@ def pack(
 ) -> dict[str, object]:
     """Pack `src` into the new directory `dst`.
 
-    A folder holds one folder a class; the label is the rank of its name in string order ("10" before
-    "2"), and hidden files and files that are no images by their suffix are left out. A list file
-    holds `path label` lines; paths are relative to `src`, or else to the folder of the list.
+    A folder holds one folder a class; the label is the rank of its name in string order ("10"
+    before "2"), and hidden files and files that are no images by their suffix are left out. A list
+    file holds `path label` lines; paths are relative to `src`, or else to the folder of the list.
 
     Args:
         src: Image folder, or the list file itself.

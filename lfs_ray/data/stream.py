@@ -1,11 +1,12 @@
 """The data stream of a population: an endless sequence of images, addressed by position.
 
-Data flow: (seed, position) -> here -> indices and flips -> `loader`. Epoch e is a permutation seeded
-by (seed, e), and the stream is the epochs one after the other: round r of n images reads positions
-r n to (r + 1) n - 1. Nothing is remembered between calls: a trial can be repeated anywhere.
+Data flow: (seed, position) -> here -> indices and flips -> `loader`. Epoch e is a permutation
+seeded by (seed, e), and the stream is the epochs one after the other: round r of n images reads
+positions r n to (r + 1) n - 1. Nothing is remembered between calls: a trial can be
+repeated anywhere.
 
-Only raw words of PCG64 are used, whose sequence numpy guarantees for all time: a run can be resumed
-with another version of numpy.
+Only raw words of PCG64 are used, whose sequence numpy guarantees for all time: a run can be
+resumed with another version of numpy.
 """
 
 from __future__ import annotations
