@@ -106,6 +106,30 @@ def batches(
         ready.close()
 
 
+def decode_all(
+    faces: LabelledImages,
+    indices: NDArray[np.int64],
+    *,
+    size_px: int,
+    colour: str = "rgb",
+    threads: int = 1,
+) -> NDArray[np.uint8]:
+    """Pixels of the images at `indices`, (count, size_px, size_px, 3), for the images of pairs.
+
+    Raises:
+        DataError: An image is missing or undecodable; names its key.
+    """
+    images = np.empty((len(indices), size_px, size_px, 3), np.uint8)
+    flips = np.zeros(len(indices), np.bool_)
+    done = 0
+    for batch in batches(
+        faces, indices, flips, batch_size=64, size_px=size_px, colour=colour, threads=threads
+    ):
+        images[done : done + len(batch.labels_B)] = batch.images_BHWC
+        done += len(batch.labels_B)
+    return images
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Decoded:
     """Pixels of the images that have some, and why the others have none."""

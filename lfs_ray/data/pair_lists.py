@@ -3,7 +3,7 @@
 Data flow: list file -> here -> rows -> `pairs.read_pairs`. The format is told by the first line:
 
     fold<TAB>same<TAB>a<TAB>b   table with a header; a and b are image keys, same is 0 or 1
-    10<TAB>300                  LFW pairs.txt: folds and pairs; per fold 300 same, then 300 different
+    10<TAB>300                  LFW pairs.txt: 10 folds, each 300 same, then 300 different
     500                         LFW development list: 500 same, then 500 different, no folds
 
 LFW lines are `name i j` (same) or `name1 i name2 j` (different); the image is name/name_%04d.jpg.
@@ -41,7 +41,7 @@ def parse_pairs(path: str | os.PathLike[str]) -> list[PairRow]:
     """Rows of a pair list, in the order of its lines.
 
     Raises:
-        DataError: The file is missing, of no known format, or a line doesn't fit; with line number.
+        DataError: The file is missing, of no known format, or a line doesn't fit; names the line.
     """
     lines = _read_lines(path)
     header = lines[0].fields
