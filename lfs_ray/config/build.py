@@ -124,7 +124,7 @@ def _not_a_table(where: str, value: object, place: str) -> str:
 
 
 def _unknown(path: str, siblings: list[str], place: str) -> str:
-    near = nearest(Config, path)
+    near = " or ".join(nearest(path))
     advice = f"did you mean {near}?" if near else f"valid here are {', '.join(siblings)}"
     return f"keys must be known, got {path} {_at(place)}: {advice}"
 
@@ -132,9 +132,8 @@ def _unknown(path: str, siblings: list[str], place: str) -> str:
 def _wrong_type(kind: Any, value: object, path: str, place: str) -> str:
     must = f"{path} must be {expected(kind)}"
     if isinstance(value, Words):
-        flag = f"--{path}"
         found = " ".join(map(show, value.words)) or "nothing"
-        sample = example(kind).strip('[]"')
-        return f"{must}, got {found} on the command line: write it like {flag} {sample}"
+        sample = example(kind, " ".join(value.words)).strip('[]"')
+        return f"{must}, got {found} on the command line: write it like --{path} {sample}"
     key = path.rpartition(".")[2]
-    return f"{must}, got {show(value)} {_at(place)}: write it like {key} = {example(kind)}"
+    return f"{must}, got {show(value)} {_at(place)}: write it like {key} = {example(kind, value)}"

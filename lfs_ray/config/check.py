@@ -1,36 +1,27 @@
 """Whether the keys of a configuration fit together; every mistake at once, one line each.
 
-Ranges of single numbers stand in `ranges`; what only data, model or machine can tell is checked
-where they are opened.
+Ranges of single numbers stand in `ranges`, what makes a population in `fit`; what only data, model
+or machine can tell is checked where they are opened.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import PurePath
 
+from lfs_ray.config.fit import population_mistakes
 from lfs_ray.config.ranges import range_mistakes
-from lfs_ray.config.resolve import populations_of
 from lfs_ray.config.sections import (
     Config,
     DataConfig,
-    LossConfig,
     ModelConfig,
     OptimizerConfig,
-    PopulationConfig,
     ReportConfig,
-    SearchConfig,
     WorkerConfig,
 )
 from lfs_ray.config.values import show
 
-SEARCHED_LOSSES = ("global", "local")
-LEAST_MEMBERS = {"fixed": 1, "random": 1, "selection_only": 2, "reinforce": 2}
-LOSS_OF_SPACE = {"released-global": "global", "released-local": "local"}
-FOLDED_SPACES = ("raw", "released-global", "released-local")
-MARGIN_BELOW = {"am_softmax": (2.0, "2"), "arcface": (math.pi, "pi")}
 SIZE_STEP_PX = 16
 
 
@@ -47,10 +38,7 @@ def check(config: Config) -> list[str]:
         mistakes += section_mistakes
     for name, report in config.report.items():
         mistakes += _report(report, f"report.{name}")
-    for name, population in populations_of(config).items():
-        place = f" in population {name}" if config.populations else ""
-        mistakes += _population(population, place)
-    return mistakes
+    return [*mistakes, *population_mistakes(config)]
 
 
 def _run_name(name: str) -> Iterator[str]:
@@ -122,75 +110,4 @@ def _worker(worker: WorkerConfig) -> Iterator[str]:
         yield (
             f"worker.gpus must be whole above 1, got {worker.gpus}: "
             "share one GPU by a fraction below 1, or take whole ones"
-        )
-
-
-def _population(population: PopulationConfig, place: str) -> Iterator[str]:
-    for rule in (_members, _loss_and_policy, _loss_and_space, _thetas):
-        yield from rule(population.search, population.loss, place)
-    yield from _margin(population.loss, place)
-
-
-Rule = Callable[[SearchConfig, LossConfig, str], Iterator[str]]
-
-
-def _members(search: SearchConfig, loss: LossConfig, place: str) -> Iterator[str]:
-    least = LEAST_MEMBERS[search.policy]
-    if search.members < least:
-        yield (
-            f"search.members must be at least {least} for policy {search.policy}, got "
-            f"{search.members}{place}: raise it, or use policy random"
-        )
-    if search.policy == "random" and search.members != 1:
-        yield (
-            f"search.members must be 1 for policy random, got {search.members}{place}: "
-            "lower it, or use policy selection_only"
-        )
-
-
-def _loss_and_policy(search: SearchConfig, loss: LossConfig, place: str) -> Iterator[str]:
-    if loss.name not in SEARCHED_LOSSES and search.policy != "fixed":
-        yield (
-            f"search.policy must be fixed for loss {loss.name}, got {search.policy}{place}: "
-            f"set it to fixed, or search loss {' or '.join(SEARCHED_LOSSES)}"
-        )
-
-
-def _loss_and_space(search: SearchConfig, loss: LossConfig, place: str) -> Iterator[str]:
-    needed = LOSS_OF_SPACE.get(search.space)
-    if needed is not None and loss.name in SEARCHED_LOSSES and loss.name != needed:
-        yield (
-            f"loss.name must be {needed} for space {search.space}, got {loss.name}{place}: "
-            "change the loss or the space"
-        )
-
-
-def _thetas(search: SearchConfig, loss: LossConfig, place: str) -> Iterator[str]:
-    """Judge the numbers in the space's unit; space log judges its own bounds."""
-    theta = search.warmup_theta
-    yield from _within_margins("search.start", search.start, search, place)
-    yield from _within_margins("search.warmup_theta", theta, search, place)
-    if theta is not None and theta > 0 and search.space in FOLDED_SPACES:
-        yield (
-            f"search.warmup_theta must be at most 0 in space {search.space}, got "
-            f"{theta}{place}: write it with a minus sign"
-        )
-
-
-def _within_margins(
-    key: str, theta: float | None, search: SearchConfig, place: str
-) -> Iterator[str]:
-    if theta is not None and search.space == "margin" and not 0 <= theta <= search.margin_max:
-        yield (
-            f"{key} must be from 0 to search.margin_max ({search.margin_max}) in space margin, "
-            f"got {theta}{place}: move it into the range"
-        )
-
-
-def _margin(loss: LossConfig, place: str) -> Iterator[str]:
-    below, text = MARGIN_BELOW.get(loss.name, (math.inf, ""))
-    if loss.margin >= below:
-        yield (
-            f"loss.margin must be below {text} for loss {loss.name}, got {loss.margin}{place}: "
-            "lower it (usual are 0.1 to 0.5)"
         )

@@ -14,6 +14,7 @@ import tyro
 
 from lfs_ray.config.build import Words, build_config
 from lfs_ray.config.keys import key_type, nearest
+from lfs_ray.config.resolve import IMPLICIT_POPULATION
 from lfs_ray.config.sections import Config, ReportConfig
 
 _HELP = ("-h", "--help")
@@ -44,17 +45,24 @@ def parse_flags(
         The configuration and its mistakes, one line each; ranges are not checked.
     """
     wants_help = any(word in _HELP for word in args)
-    flags, mistakes = split_flags([word for word in args if word not in _HELP])
+    words = [word for word in args if word not in _HELP]
+    flags, mistakes = split_flags(words, populations=_population_names(table))
     config, more = build_config(overlay(table, flags), place=place)
     if wants_help:
         print_help(config, prog=prog, description=description)
     return config, mistakes + more
 
 
-def split_flags(args: Sequence[str]) -> tuple[dict[str, tuple[str, ...]], list[str]]:
+def split_flags(
+    args: Sequence[str], *, populations: Sequence[str]
+) -> tuple[dict[str, tuple[str, ...]], list[str]]:
     """Sort words into flags: path to the words after it (or after `=`); the last one counts.
 
-    Hyphens and underscores mean the same. Returns the known flags and the mistakes.
+    Hyphens and underscores mean the same. A misspelt population would silently train one more, so
+    flags reach only those in `populations`.
+
+    Returns:
+        The known flags and the mistakes.
     """
     flags: dict[str, list[str]] = {}
     mistakes: list[str] = []
@@ -69,8 +77,10 @@ def split_flags(args: Sequence[str]) -> tuple[dict[str, tuple[str, ...]], list[s
         flag, equals, value = word[2:].partition("=")
         path = flag.replace("-", "_")
         words = [value] if equals else []
-        if key_type(Config, path) is None:
+        if key_type(path) is None:
             mistakes.append(_unknown(path))
+        elif path.startswith("populations.") and path.split(".")[1] not in populations:
+            mistakes.append(_unknown_population(path, populations))
         else:
             flags[path] = words
     return {path: tuple(words) for path, words in flags.items()}, mistakes
@@ -105,6 +115,15 @@ def print_help(config: Config, *, prog: str, description: str) -> None:
     )
 
 
+def _population_names(table: Mapping[str, Any]) -> list[str]:
+    populations = table.get("populations")
+    return (
+        list(populations)
+        if isinstance(populations, dict) and populations
+        else [IMPLICIT_POPULATION]
+    )
+
+
 def _copy(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
@@ -118,7 +137,14 @@ def _stray(word: str) -> str:
     )
 
 
+def _unknown_population(path: str, populations: Sequence[str]) -> str:
+    return (
+        f"flags must name a population of the configuration, got --{path} on the command line: "
+        f"it has {', '.join(populations)}"
+    )
+
+
 def _unknown(path: str) -> str:
-    near = nearest(Config, path)
-    advice = f"did you mean --{near}?" if near else "--help lists the flags"
+    near = " or ".join(f"--{known}" for known in nearest(path))
+    advice = f"did you mean {near}?" if near else "--help lists the flags"
     return f"flags must be known, got --{path} on the command line: {advice}"

@@ -64,24 +64,21 @@ def _population_changes(old: Config, new: Config) -> Iterator[str]:
         if name not in now:
             continue
         for path, was, value in _changes(_table(before[name]), _table(now[name])):
-            reason = _refused_rounds(new, was, value) if path == "search.rounds" else "keep"
-            if reason:
-                yield _line(reason, path, was, value, name)
+            must = _rounds_must(new, was, value) if path == "search.rounds" else f"keep {path}"
+            if must:
+                got = f"{show(value)} instead of {show(was)} in population {name}"
+                yield f"a resume must {must}, got {got}: {_ADVICE}"
 
 
-def _line(reason: str, path: str, was: object, value: object, name: str) -> str:
-    return (
-        f"a resume must {reason} {path}, got {show(value)} instead of {show(was)} "
-        f"in population {name}: {_ADVICE}"
-    )
-
-
-def _refused_rounds(config: Config, was: int, value: int) -> str:
-    """Return why the number of rounds must not change so; empty where it may."""
+def _rounds_must(config: Config, was: int, value: int) -> str:
+    """Return what a changed number of rounds violates; empty where it may change so."""
     if value < was:
-        return "not lower"
+        return "not lower search.rounds"
     if config.optimizer.schedule == "polynomial" and config.optimizer.decay_epochs is None:
-        return "keep (schedule polynomial without optimizer.decay_epochs depends on it)"
+        return (
+            "keep search.rounds, on which the learning rate depends (schedule polynomial "
+            "without optimizer.decay_epochs)"
+        )
     return ""
 
 

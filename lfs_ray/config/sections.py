@@ -121,7 +121,7 @@ class SearchConfig:
     """Adam's second decay."""
     shaping: ShapingName = "std"
     """How rewards become advantages."""
-    advantage_floor: float = 1e-6
+    advantage_floor: float = 1e-4
     """Least standard deviation of the rewards that `std` divides by."""
     margin_max: float = 1.0
     """Largest margin a theta may stand for (spaces margin and log)."""

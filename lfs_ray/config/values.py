@@ -7,6 +7,7 @@ numbers may stand for numbers, nothing else is converted, `none` unsets a key th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin
 
@@ -96,12 +97,15 @@ def expected(kind: Any) -> str:
     return f"{noun} or none" if may_be_none else noun
 
 
-def example(kind: Any) -> str:
-    """Give a value of the type `kind` as it is written in TOML, for messages."""
+def example(kind: Any, value: object) -> str:
+    """Give a value of the type `kind` as it is written in TOML, for a message about `value`."""
     inner, _ = optional_of(kind)
     if get_origin(inner) is tuple:
-        return f"[{example(get_args(inner)[0])}]"
-    return f'"{get_args(inner)[0]}"' if get_origin(inner) is Literal else _EXAMPLES[inner]
+        return f"[{example(get_args(inner)[0], value)}]"
+    if get_origin(inner) is Literal:
+        choices = get_args(inner)
+        return f'"{(get_close_matches(str(value), choices, n=1) or choices)[0]}"'
+    return _EXAMPLES[inner]
 
 
 def show(value: object) -> str:
@@ -114,4 +118,4 @@ def show(value: object) -> str:
         return f"[{', '.join(map(show, value))}]"
     if isinstance(value, dict):
         return "a table"
-    return ascii(value) if isinstance(value, str) else str(value)
+    return repr(value) if isinstance(value, str) else str(value)
