@@ -65,7 +65,7 @@ class IResNet(nn.Module):
 
 
 class _Block(nn.Module):
-    """BN, conv, BN, PReLU, conv with the stride, BN; the shortcut is projected if shapes differ."""
+    """BN, conv, BN, PReLU, conv with the stride, BN; a projected shortcut if shapes differ."""
 
     def __init__(self, channels: int, channels_out: int, *, stride: int) -> None:
         super().__init__()

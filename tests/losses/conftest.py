@@ -1,20 +1,12 @@
-"""Inputs shared by the loss tests: the closed-form golden batch, and one example of each loss."""
+"""The closed-form batch on which the golden values of the losses stand."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 import torch
 from torch import Tensor
-
-EXAMPLES: dict[str, dict[str, Any]] = {
-    "normface": {"scale": 64.0},
-    "am_softmax": {"scale": 64.0, "margin": 0.35},
-    "arcface": {"scale": 64.0, "margin": 0.5},
-    "global": {"scale": 64.0, "theta": [0.3]},
-    "local": {"scale": 64.0, "theta": [0.45 - 0.03 * j for j in range(10)]},
-}
 
 
 class GoldenBatch(NamedTuple):
@@ -34,9 +26,3 @@ def golden_batch() -> GoldenBatch:
     x[4] = -12 * w[0] + 0.3 * x[4]
     x[5] = 12 * w[2] + 0.2 * x[5]
     return GoldenBatch(x, w, torch.tensor([3, 5, 4, 3, 0, 2]))
-
-
-@pytest.fixture(params=sorted(EXAMPLES))
-def example(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
-    """Name and arguments of each loss of the catalogue, one after the other."""
-    return request.param, EXAMPLES[request.param]
