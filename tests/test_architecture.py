@@ -70,8 +70,16 @@ def test_a_planted_violation_is_found(rule: str, path: str, source: str) -> None
     assert len(planted(rule, path, source)) == 1
 
 
-def test_missing_postponed_annotations_are_found() -> None:
-    assert list(RULES["text"](Module(PurePosixPath("driver.py"), "x = 1\n")))
+@pytest.mark.parametrize(
+    ("path", "source", "num_found"),
+    [
+        ("driver.py", "x = 1\n", 1),
+        ("data/__init__.py", "def f(): pass\n", 1),
+        ("data/__init__.py", '"""Doc."""\nfrom a import b\n__all__ = ["b"]\n', 0),
+    ],
+)
+def test_missing_postponed_annotations_are_found(path: str, source: str, num_found: int) -> None:
+    assert len(list(RULES["text"](Module(PurePosixPath(path), source)))) == num_found
 
 
 @pytest.mark.parametrize(
