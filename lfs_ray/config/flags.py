@@ -145,6 +145,6 @@ def _unknown_population(path: str, populations: Sequence[str]) -> str:
 
 
 def _unknown(path: str) -> str:
-    near = " or ".join(f"--{known}" for known in nearest(path))
+    near = " or ".join(f"--{known}" for known in nearest(path) if key_type(known) is not None)
     advice = f"did you mean {near}?" if near else "--help lists the flags"
     return f"flags must be known, got --{path} on the command line: {advice}"

@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from lfs_ray.config.build import build_config
+from lfs_ray.config.check import check
+
+GLOBAL = {"name": "global"}
+FIXED = {"policy": "fixed"}
+
+
+def _check(**table: Any) -> list[str]:
+    config, mistakes = build_config(table, place="x.toml")
+    assert mistakes == []
+    return check(config)
+
+
+def test_the_defaults_can_be_used() -> None:
+    assert _check() == []
+
+
+@pytest.mark.parametrize(
+    ("table", "line"),
+    [
+        (
+            {"search": {"members": 1}},
+            "search.members must be at least 2 for policy reinforce, got 1: "
+            "raise it, or use policy random",
+        ),
+        (
+            {"search": {"members": 1, "policy": "selection_only"}},
+            "search.members must be at least 2 for policy selection_only, got 1: "
+            "raise it, or use policy random",
+        ),
+        (
+            {"search": {"policy": "random"}},
+            "search.members must be 1 for policy random, got 4: "
+            "lower it, or use policy selection_only",
+        ),
+        (
+            {"loss": {"name": "arcface"}},
+            "search.policy must be fixed for loss arcface, got reinforce: "
+            "set it to fixed, or search loss global or local",
+        ),
+        (
+            {"loss": {"name": "local"}, "search": {"space": "released-global"}},
+            "loss.name must be global for space released-global, got local: "
+            "change the loss or the space",
+        ),
+        (
+            {"search": {"space": "released-local"}},
+            "loss.name must be local for space released-local, got global: "
+            "change the loss or the space",
+        ),
+        (
+            {"search": {"start": 1.5}},
+            "search.start must be from 0 to search.margin_max (1.0) in space margin, got 1.5: "
+            "move it into the range",
+        ),
+        (
+            {"search": {"warmup_theta": -0.1}},
+            "search.warmup_theta must be from 0 to search.margin_max (1.0) in space margin, "
+            "got -0.1: move it into the range",
+        ),
+        (
+            {"search": {"space": "raw", "warmup_theta": 0.1}},
+            "search.warmup_theta must be at most 0 in space raw, got 0.1: "
+            "write it with a minus sign",
+        ),
+        (
+            {"loss": {"name": "am_softmax", "margin": 2.0}, "search": FIXED},
+            "loss.margin must be below 2 for loss am_softmax, got 2.0: "
+            "lower it (usual are 0.1 to 0.5)",
+        ),
+        (
+            {"loss": {"name": "arcface", "margin": math.pi}, "search": FIXED},
+            f"loss.margin must be below pi for loss arcface, got {math.pi}: "
+            "lower it (usual are 0.1 to 0.5)",
+        ),
+        (
+            {"data": {"validation_pairs": "p.tsv"}},
+            "data.validation_images must be given with data.validation_pairs, got nothing: "
+            "set both or neither",
+        ),
+        (
+            {"data": {"validation_images": "faces"}},
+            "data.validation_pairs must be given with data.validation_images, got nothing: "
+            "set both or neither",
+        ),
+        (
+            {"data": {"train": ["a", "b"], "lists": ["c"]}},
+            "data.lists must be empty or as long as data.train, got 1 lists for 2 data sets: "
+            "name one list for each, or none",
+        ),
+        (
+            {"report": {"lfw": {"pairs": "p"}}},
+            "report.lfw.images must be given, got nothing: set it, or remove the report set",
+        ),
+        (
+            {"model": {"input_size_px": 100}},
+            "model.input_size_px must be a multiple of 16, got 100: take 96 or 112",
+        ),
+        (
+            {"optimizer": {"milestones_epochs": [2, 1]}},
+            "optimizer.milestones_epochs must be ascending, got [2.0, 1.0]: sort them, each once",
+        ),
+        (
+            {"optimizer": {"milestones_epochs": [1, 1]}},
+            "optimizer.milestones_epochs must be ascending, got [1.0, 1.0]: sort them, each once",
+        ),
+        (
+            {"optimizer": {"schedule": "milestones"}},
+            "optimizer.milestones_epochs must not be empty for schedule milestones, got []: "
+            "name the epochs, or use schedule constant",
+        ),
+        (
+            {"optimizer": {"decay_epochs": 1, "warmup_epochs": 1}},
+            "optimizer.decay_epochs must be above optimizer.warmup_epochs, got 1.0 and 1.0: "
+            "decay later, or warm up more briefly",
+        ),
+        (
+            {"worker": {"heartbeat_s": 30}},
+            "worker.heartbeat_s must be below half of worker.lease_timeout_s, got 30.0 and 60.0: "
+            "lower the first or raise the second",
+        ),
+        (
+            {"worker": {"gpus": 1.5}},
+            "worker.gpus must be whole above 1, got 1.5: "
+            "share one GPU by a fraction below 1, or take whole ones",
+        ),
+        (
+            {"run": {"name": "a/b"}},
+            "run.name must be one folder's name, got 'a/b': put the folders into run.dir",
+        ),
+        (
+            {"run": {"name": ".."}},
+            "run.name must be one folder's name, got '..': put the folders into run.dir",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_one_line(table: dict[str, Any], line: str) -> None:
+    assert _check(**table) == [line]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {"search": {"members": 1, "policy": "random"}},
+        {"search": {"members": 1, "policy": "fixed"}},
+        {"search": {"members": 2}},
+        {"search": FIXED, "loss": {"name": "arcface", "margin": 2.5}},
+        {"search": FIXED, "loss": {"name": "normface"}},
+        {"search": {"space": "released-local"}, "loss": {"name": "local"}},
+        {"search": {"space": "raw", "start": 2.0, "warmup_theta": -2.0}},
+        {"search": {"space": "log", "start": 9.0}},
+        {"optimizer": {"schedule": "milestones", "milestones_epochs": [1, 2]}},
+        {"worker": {"gpus": 2, "heartbeat_s": 29.9}},
+        {"data": {"train": ["a"], "lists": ["b"]}},
+        {"data": {"validation_pairs": "p", "validation_images": "i"}},
+        {"report": {"lfw": {"pairs": "p", "images": "i"}}},
+    ],
+)
+def test_what_fits_is_not_refused(table: dict[str, Any]) -> None:
+    assert _check(**table) == []
+
+
+def test_several_mistakes_come_at_once() -> None:
+    lines = _check(search={"members": 1, "rounds": 0}, run={"name": "a/b"}, worker={"gpus": 2.5})
+    assert [line.split(" must")[0] for line in lines] == [
+        "search.rounds",
+        "worker.gpus",
+        "run.name",
+        "search.members",
+    ]
+
+
+def test_populations_that_share_a_mistake_share_its_line() -> None:
+    fixed = {"loss": {"name": "arcface"}}
+    lines = _check(
+        search={"members": 1},
+        populations={
+            "a": {},
+            "b": {},
+            "c": {"search": FIXED, "loss": {"name": "arcface"}},
+            "d": fixed,
+        },
+    )
+    assert lines == [
+        "search.members must be at least 2 for policy reinforce, got 1 in populations a, b, d: "
+        "raise it, or use policy random",
+        "search.policy must be fixed for loss arcface, got reinforce in population d: "
+        "set it to fixed, or search loss global or local",
+    ]
+
+
+def test_search_and_loss_are_only_templates_beside_populations() -> None:
+    assert _check(search={"members": 1}, populations={"a": {"search": {"members": 2}}}) == []
