@@ -100,7 +100,8 @@ def select(
 
     Args:
         names: file names of its folder, in any order; others than round files are ignored.
-        generations: all generations of the run, in any order.
+        generations: all generations of the run, in any order. List them after the files: files
+            of a generation that is not among them are left out.
         population: name of the population.
 
     Returns:
@@ -117,7 +118,9 @@ def select(
             f"generations must have distinct numbers, found {sorted(numbers)}: "
             "two drivers have started on this run at the same time; remove the later object"
         )
-    files = [file for file in map(parse_name, names) if file is not None]
+    newest = max(numbers, default=-1)
+    parsed = [file for file in map(parse_name, names) if file is not None]
+    files = [file for file in parsed if file.generation <= newest]
     selected: list[tuple[str, int, int]] = []
     start = 0
     while True:
@@ -149,8 +152,8 @@ def superseded(
     return [
         file.name
         for file in files
-        if file.name not in kept
-        and file.generation <= newest
+        if file.generation <= newest
+        and file.name not in kept
         and covered.issuperset(range(file.first, file.last + 1))
     ]
 
