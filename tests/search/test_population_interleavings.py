@@ -1,0 +1,253 @@
+"""Any interleaving of leases, deaths, repeats, late calls and restarts gives the same results.
+
+Hypothesis decides which worker does its next step, whose answer is lost, who dies with which of
+its calls still on the way, when leases run out, and after how many files the keeper ends. Whatever
+it does, the run must end, with the result columns and the weights of an undisturbed run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    multiple,
+    rule,
+)
+from scripted import AnswerLost, Keeper, ScriptedTraining, as_bits, run_undisturbed
+from strategies import plans, searchers, trainings
+
+from lfs_ray.search.messages import Completed, Lease, Verdict, WorkerId
+from lfs_ray.search.searcher import Plan, Searcher
+
+WORKERS = 3
+INDEX = st.integers(0, WORKERS - 1)
+DIES_AFTER = st.none() | st.none() | st.integers(0, 3)
+LOST = st.sampled_from([False, False, True])
+
+
+@dataclass
+class Process:
+    """A living worker: its lease, and whether it was told to keep that trial."""
+
+    worker: WorkerId
+    lease: Lease | None = None
+    keeps: bool = False
+
+    def drop(self) -> None:
+        self.lease, self.keeps = None, False
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call that is on its way, perhaps from a worker that is dead."""
+
+    kind: Literal["hello", "heartbeat", "report", "stored"]
+    worker: WorkerId
+    lease: Lease | None
+
+
+def rank(reward: float, member: int) -> tuple[float, int]:
+    return (-reward, member)
+
+
+def is_dominated(entry: Completed, earlier: list[Completed]) -> bool:
+    """Whether a better trial with a checkpoint was complete before."""
+    return any(
+        other.checkpoint is not None
+        and rank(other.outcome.reward, other.member) < rank(entry.outcome.reward, entry.member)
+        for other in earlier
+    )
+
+
+class Interleavings(RuleBasedStateMachine):
+    """Workers, and the network between them and the keeper of one population."""
+
+    calls: Bundle[Call] = Bundle("calls")
+
+    @initialize(plan=plans(), searcher=searchers(), training=trainings())
+    def open_run(self, plan: Plan, searcher: Searcher, training: ScriptedTraining) -> None:
+        self.training = training
+        self.undisturbed = run_undisturbed(plan, searcher, training)
+        self.keeper = Keeper(plan, searcher)
+        self.processes: dict[int, Process] = {}
+        self.starts = 0
+
+    # ---- steps of workers
+
+    @rule(index=INDEX, dies_after=DIES_AFTER, lost=LOST)
+    def work(self, index: int, dies_after: int | None = None, lost: bool = False) -> None:
+        """A worker starts, or does its next call; with the answer lost it will repeat it."""
+        process = self.processes.get(index)
+        if process is None:
+            return self._start(index)
+        lease = process.lease
+        try:
+            if lease is None:
+                answer: object = self.keeper.lease(process.worker, dies_after)
+            else:
+                kind: Literal["stored", "report"] = "stored" if process.keeps else "report"
+                answer = self._deliver(Call(kind, process.worker, lease), dies_after)
+        except AnswerLost:
+            return None
+        if lost:
+            return None
+        if lease is None:
+            assert answer is None or isinstance(answer, Lease)
+            process.lease = answer
+        elif answer is Verdict.KEEP:
+            process.keeps = True
+        else:
+            process.drop()
+        return None
+
+    def _start(self, index: int) -> None:
+        self.starts += 1
+        worker = WorkerId(index=index, incarnation=f"start{self.starts}")
+        self.processes[index] = Process(worker)
+        self._deliver(Call("hello", worker, None))
+
+    @rule(index=INDEX)
+    def beat(self, index: int) -> None:
+        """A worker learns whether its lease still is its own."""
+        process = self.processes.get(index)
+        if process is None or process.lease is None:
+            return
+        if not self._deliver(Call("heartbeat", process.worker, process.lease)):
+            process.drop()
+
+    @rule(target=calls, index=INDEX, dies=st.booleans())
+    def leave_calls_on_the_way(self, index: int, dies: bool) -> object:
+        """All calls that a worker may have made last, to arrive later, or never, or twice."""
+        process = self.processes.get(index)
+        if process is None:
+            return multiple()
+        if dies:
+            del self.processes[index]
+        calls = [Call("hello", process.worker, None)]
+        if process.lease:
+            calls.append(Call("heartbeat", process.worker, process.lease))
+            calls.append(Call("report", process.worker, process.lease))
+        if process.keeps:
+            calls.append(Call("stored", process.worker, process.lease))
+        return multiple(*calls)
+
+    @rule(call=calls, dies_after=DIES_AFTER)
+    def arrive_late(self, call: Call, dies_after: int | None) -> None:
+        with contextlib.suppress(AnswerLost):
+            self._deliver(call, dies_after)
+
+    @rule(index=INDEX)
+    def preempt(self, index: int) -> None:
+        process = self.processes.pop(index, None)
+        if process:
+            self.keeper.call(lambda population: population.release(process.worker))
+
+    def _deliver(self, call: Call, dies_after: int | None = None) -> object:
+        keeper, lease = self.keeper, call.lease
+        if lease is None:
+            return keeper.call(lambda it: it.hello(call.worker), dies_after)
+        if call.kind == "heartbeat":
+            return keeper.call(lambda it: it.heartbeat(lease, call.worker, keeper.now_s))
+        outcome = self.training.outcome(lease)
+        if call.kind == "stored":
+            checkpoint = self.training.checkpoint(lease)
+            keeper.checkpoints.add(checkpoint.name)
+            return keeper.stored(lease, outcome, checkpoint, dies_after)
+        expected = self._verdict_by_definition(lease, outcome.reward)
+        verdict = keeper.report(lease, outcome, dies_after)
+        assert expected in (None, verdict)
+        return verdict
+
+    def _verdict_by_definition(self, lease: Lease, reward: float) -> Verdict | None:
+        """Keep what is better than every complete trial; None: this rule doesn't decide."""
+        if lease.round != len(self.keeper.committed) or self.keeper.over:
+            return Verdict.GONE
+        done = {entry.member: entry.outcome.reward for entry in self.keeper.journal}
+        if lease.member in done:
+            return Verdict.DISCARD
+        if not math.isfinite(reward):
+            return None
+        best = min((rank(other, member) for member, other in done.items()), default=None)
+        is_best = best is None or rank(reward, lease.member) < best
+        return Verdict.KEEP if is_best else Verdict.DISCARD
+
+    # ---- the world
+
+    @rule(seconds=st.sampled_from([1.0, 6.0, 11.0]))
+    def wait(self, seconds: float) -> None:
+        self.keeper.now_s += seconds
+        self.keeper.call(lambda population: population.expire(self.keeper.now_s))
+
+    @rule()
+    def restart(self) -> None:
+        self.keeper.restart()
+
+    # ---- what must always hold
+
+    @invariant()
+    def one_trial_has_one_result(self) -> None:
+        results: dict[tuple[int, int], object] = {}
+        weights: dict[tuple[int, int], str] = {}
+        for entry in self.keeper.completions:
+            trial, outcome = (entry.round, entry.member), entry.outcome
+            numbers = (outcome.reward, outcome.reward_se, outcome.train_loss)
+            result = (*map(as_bits, numbers), bool(outcome.error))
+            assert results.setdefault(trial, result) == result
+            if entry.checkpoint:
+                digest = entry.checkpoint.digest
+                assert weights.setdefault(trial, digest) == digest
+
+    @invariant()
+    def the_journal_may_end_anywhere(self) -> None:
+        journal = self.keeper.journal
+        for i, entry in enumerate(journal):
+            assert entry.checkpoint is not None or is_dominated(entry, journal[:i])
+        assert len({entry.member for entry in journal}) == len(journal)
+
+    @invariant()
+    def committed_rounds_are_those_of_an_undisturbed_run(self) -> None:
+        rows, expected = self.keeper.results(), self.undisturbed.results()
+        assert rows == [row for row in expected if row[0] < len(self.keeper.committed)]
+
+    @invariant()
+    def selected_checkpoints_are_there(self) -> None:
+        if self.keeper.committed:
+            assert self.keeper.committed[-1].parent.checkpoint.name in self.keeper.checkpoints
+
+    @invariant()
+    def a_worker_holds_one_lease_at_most(self) -> None:
+        held = [trial.worker for trial in self.keeper.population._trials if trial.held]
+        known = [worker for worker in held if worker is not None]
+        assert len(set(known)) == len(known)
+
+    def teardown(self) -> None:
+        """From wherever it is, the run ends when the living go on and nobody dies any more."""
+        plan = self.keeper.plan
+        for _ in range(20 + 10 * plan.rounds * plan.members * (plan.max_retries + 1)):
+            if self.keeper.over:
+                break
+            for index in range(WORKERS):
+                self.work(index)
+                self.beat(index)
+            self.wait(4.0)
+        assert self.keeper.over, "nothing moves any more"
+        assert self.keeper.results() == self.undisturbed.results()
+        assert self.keeper.population.stopped == self.undisturbed.population.stopped
+
+
+Interleavings.TestCase.settings = settings(
+    max_examples=150,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+TestInterleavings = Interleavings.TestCase
