@@ -19,13 +19,16 @@ Pixels = NDArray[np.uint8]
 
 COLOURS = ("rgb", "bgr")
 _JPEG_START = b"\xff\xd8"
+# simplejpeg looks up the colour space of a header cut short (KeyError); Pillow reports broken files
+# by any of these, depending on format and place.
+_REFUSED = (OSError, ValueError, KeyError, SyntaxError, EOFError, Image.DecompressionBombError)
 
 
 def decode_image(blob: bytes, colour: str = "rgb") -> Pixels:
     """Pixels of an encoded image as a contiguous (H, W, 3) array in 0 to 255.
 
     Grey images are repeated to three channels, transparency is dropped, 16 bits become 8.
-    What simplejpeg refuses (CMYK, stray bytes) is given to Pillow, whose refusal counts.
+    What simplejpeg refuses (stray bytes, say) is given to Pillow, whose refusal counts.
 
     Args:
         blob: A whole image file.
@@ -40,7 +43,7 @@ def decode_image(blob: bytes, colour: str = "rgb") -> Pixels:
         try:
             pixels: Pixels = simplejpeg.decode_jpeg(blob, colour.upper())
             return pixels
-        except ValueError:
+        except _REFUSED:
             pass
     rgb = _decode_with_pillow(blob)
     return rgb if colour == "rgb" else np.ascontiguousarray(rgb[..., ::-1])
@@ -58,7 +61,7 @@ def image_size(blob: bytes) -> tuple[int, int]:
             return int(height), int(width)
         with Image.open(BytesIO(blob)) as image:
             return image.height, image.width
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except _REFUSED as error:
         raise _undecodable(blob, error) from None
 
 
@@ -72,10 +75,9 @@ def resize_image(img: Pixels, size_px: int) -> Pixels:
     if height == width == size_px:
         return img
     side = min(height, width)
-    left, top = (width - side) / 2, (height - side) / 2
-    box = (left, top, left + side, top + side)
-    image = Image.fromarray(img)
-    return np.array(image.resize((size_px, size_px), Image.Resampling.BILINEAR, box))
+    left, top = (width - side) // 2, (height - side) // 2
+    image = Image.fromarray(img[top : top + side, left : left + side])
+    return np.array(image.resize((size_px, size_px), Image.Resampling.BILINEAR))
 
 
 def _decode_with_pillow(blob: bytes) -> Pixels:
@@ -85,8 +87,7 @@ def _decode_with_pillow(blob: bytes) -> Pixels:
                 grey = (np.asarray(image).astype(np.int64) >> 8).astype(np.uint8)
                 return np.repeat(grey[..., None], 3, axis=2)
             return np.array(image.convert("RGB"))
-    # Pillow reports broken files by any of these, depending on format and place.
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+    except _REFUSED as error:
         raise _undecodable(blob, error) from None
 
 

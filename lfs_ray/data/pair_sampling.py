@@ -1,8 +1,8 @@
 """Random pairs of labelled images: identity-disjoint folds, as many same as different pairs.
 
 Data flow: labels of held-out identities -> here -> index pairs -> `pairs.make_pairs`. Pairs are
-spread evenly over the identities of a fold, so that those with many images don't dominate, and none
-comes twice. Only raw words of PCG64 are used: the same pairs under every version of numpy.
+spread evenly over the identities of a fold, so that those with many images don't dominate, and
+none comes twice. Only raw words of PCG64 are used: the same pairs under every version of numpy.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ def sample_pairs(labels: Indices, seed: int, folds: int, per_fold: int) -> Index
 def deal_identities(labels: Indices, seed: int, folds: int) -> Indices:
     """Fold of each image (N,): identities are dealt to and fro, those with most images first.
 
-    Folds so differ by one identity at most, and hold about as many images. Identities with one image
-    are left out: fold -1.
+    Folds so differ by one identity at most, and hold about as many images. Identities with one
+    image are left out: fold -1.
 
     Raises:
         DataError: Fewer than two identities a fold have two images or more.

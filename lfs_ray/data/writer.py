@@ -100,7 +100,12 @@ def write_packed(
             image.
     """
     with whole_directory(dst) as folder:
-        tally = _write_records(folder, (Record(*record) for record in records), len(class_names))
+        try:
+            tally = _write_records(
+                folder, (Record(*record) for record in records), len(class_names)
+            )
+        except (OSError, lmdb.Error) as error:
+            raise DataError(f"{os.fspath(dst)} cannot be written ({error})") from None
         _check_classes(tally, class_names)
         rows = "".join(f"{name}\t{label}\n" for label, name in enumerate(class_names))
         (folder / LABELS_NAME).write_text(rows, encoding="utf-8", newline="\n")

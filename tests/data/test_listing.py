@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lfs_ray.data.listing import Keys, check_labels, read_list
+from lfs_ray.errors import DataError
+
+KEYS = st.lists(st.text(st.characters(codec="utf-8"), max_size=8))
+
+
+def written(folder: Path, text: str | bytes) -> Path:
+    path = folder / "list.txt"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
+
+
+@given(KEYS, KEYS)
+def test_keys_are_a_sequence_of_strings(some: list[str], more: list[str]) -> None:
+    one, two = (Keys.of(key.encode() for key in keys) for keys in (some, more))
+    joined = Keys.join([one, two])
+    assert list(joined) == some + more
+    assert len(joined) == len(some) + len(more)
+
+
+def test_lines(tmp_path: Path) -> None:
+    path = written(tmp_path, "\ufeffa/1.jpg 0\r\n\n a b\u00e9.jpg \t1\n\nc\t0")
+    listing = read_list(path)
+    assert list(listing.keys) == ["a/1.jpg", " a b\u00e9.jpg", "c"]
+    assert listing.labels.tolist() == [0, 1, 0]
+    assert listing.lines.tolist() == [1, 3, 5]
+    assert check_labels(listing, path) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a 0\nb\n", "line 2 must be \"key label\", got 'b'"),
+        ("a 0\n\nb x", "line 3 must end in an integer label, got 'b x'"),
+        ("a 1.5", "line 1 must end in an integer label"),
+        ("a 1_0", "line 1 must end in an integer label"),
+        ("a 99999999999", "line 1 must end in an integer label"),
+        ("a \u00b2", "line 1 must end in an integer label"),
+        (b"a 0\n\xe9 0", r"line 2 must be UTF-8 text, got '\\\\xe9 0'"),
+        ("x" * 80, r"line 1 must be \"key label\", got 'x{57}\.\.\.'"),
+    ],
+)
+def test_lines_that_do_not_parse(tmp_path: Path, text: str | bytes, message: str) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(DataError, match=f"{path} {message}"):
+        read_list(path)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([0, 2, 3], "has no label 1 but label 3"),
+        ([1, 2], "has no label 0 but label 2"),
+        ([0, -2, -5], "line 2 has label -2"),
+        ([], "must name at least one image, it is empty"),
+    ],
+)
+def test_labels_must_be_contiguous(tmp_path: Path, labels: list[int], message: str) -> None:
+    path = written(tmp_path, "".join(f"k {label}\n" for label in labels))
+    with pytest.raises(DataError, match=message) as caught:
+        check_labels(read_list(path), path)
+    assert str(path) in str(caught.value)
+
+
+def test_missing_list(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="nowhere must be a readable file"):
+        read_list(tmp_path / "nowhere")

@@ -1,0 +1,258 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from image_samples import encoded, pixels_of
+
+from lfs_ray.data.decode import decode_image
+from lfs_ray.data.pack import pack
+from lfs_ray.data.sources import open_faces
+from lfs_ray.data.store import open_store
+from lfs_ray.data.writer import Record, write_packed
+from lfs_ray.errors import DataError
+
+
+def text_files(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir() if file.name != "data.lmdb"}
+
+
+def test_folder_keeps_the_bytes(class_folders: Path, tmp_path: Path) -> None:
+    manifest = pack(class_folders, tmp_path / "set")
+    store = open_store(tmp_path / "set")
+    for key in list(store.keys()):
+        assert store.read(key) == (class_folders / key).read_bytes()
+    assert (tmp_path / "set/list.txt").read_text().splitlines() == [
+        "10/000.jpg 0",
+        "10/001.jpg 0",
+        "10/002.jpg 0",
+        "2/000.jpg 1",
+        "2/001.jpg 1",
+        "b/000.jpg 2",
+        "b/001.jpg 2",
+        "b/002.jpg 2",
+        "b/003.jpg 2",
+    ]
+    assert (tmp_path / "set/labels.tsv").read_text() == "10\t0\n2\t1\nb\t2\n"
+    assert manifest == json.loads((tmp_path / "set/manifest.json").read_text())
+    assert manifest["images"] == 9
+    assert manifest["classes"] == 3
+    assert manifest["images_per_class"] == {"min": 2, "max": 4}
+    assert manifest["height_width_px"] == [16, 16]
+    assert manifest["source"] == {"kind": "folder", "files_left_out": 0}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["images", "set"]
+
+
+def test_same_bytes_again_with_any_number_of_threads(class_folders: Path, tmp_path: Path) -> None:
+    pack(class_folders, tmp_path / "one")
+    pack(class_folders, tmp_path / "four", threads=4)
+    assert text_files(tmp_path / "one") == text_files(tmp_path / "four")
+    assert (tmp_path / "one/data.lmdb").read_bytes() == (tmp_path / "four/data.lmdb").read_bytes()
+    assert str(tmp_path).encode() not in b"".join(text_files(tmp_path / "one").values())
+
+
+def test_checksum_is_of_keys_labels_and_images(class_folders: Path, tmp_path: Path) -> None:
+    sums = [pack(class_folders, tmp_path / "before")["checksum"]]
+    blob = (class_folders / "b/000.jpg").read_bytes()
+    (class_folders / "b/000.jpg").write_bytes(encoded(pixels_of(77)))
+    sums.append(pack(class_folders, tmp_path / "image")["checksum"])
+    (class_folders / "b/000.jpg").write_bytes(blob)
+    (class_folders / "b/000.jpg").rename(class_folders / "b/0.jpg")
+    sums.append(pack(class_folders, tmp_path / "key")["checksum"])
+    (class_folders / "b/0.jpg").rename(class_folders / "b/000.jpg")
+    sums.append(pack(class_folders, tmp_path / "again")["checksum"])
+    assert len(set(sums)) == 3
+    assert sums[0] == sums[-1]
+
+
+def test_resize(class_folders: Path, tmp_path: Path) -> None:
+    manifest = pack(class_folders, tmp_path / "set", size_px=8, quality=100)
+    assert manifest["height_width_px"] == [8, 8]
+    assert manifest["source"] == {
+        "kind": "folder",
+        "files_left_out": 0,
+        "resized_to_px": 8,
+        "jpeg_quality": 100,
+    }
+    small = open_store(tmp_path / "set").image("2/000.jpg").astype(int)
+    large = decode_image((class_folders / "2/000.jpg").read_bytes()).astype(int)
+    assert np.abs(small.mean((0, 1)) - large.mean((0, 1))).max() < 3
+
+
+def test_what_is_no_image_is_left_out(class_folders: Path, tmp_path: Path) -> None:
+    (class_folders / "README.txt").write_text("about")
+    (class_folders / ".cache").mkdir()
+    (class_folders / "2/.hidden.jpg").write_text("x")
+    (class_folders / "2/notes.txt").write_text("x")
+    (class_folders / "2/z.PNG").write_bytes(encoded(pixels_of(0, 20), "PNG"))
+    manifest = pack(class_folders, tmp_path / "set")
+    assert manifest["images"] == 10
+    assert manifest["source"] == {"kind": "folder", "files_left_out": 1}
+    assert manifest["height_width_px"] is None
+
+
+def test_list_file(class_folders: Path, tmp_path: Path) -> None:
+    (tmp_path / "beside image.jpg").write_bytes(encoded(pixels_of(50)))
+    (tmp_path / "some.lst").write_text("b/001.jpg 1\nbeside image.jpg\t0\n\n2/000.jpg 1\n")
+    pack(class_folders, tmp_path / "set", list_file=str(tmp_path / "some.lst"))
+    faces = open_faces([str(tmp_path / "set")])
+    assert list(faces.keys) == ["b/001.jpg", "beside image.jpg", "2/000.jpg"]
+    assert faces.labels.tolist() == [1, 0, 1]
+    assert (tmp_path / "set/labels.tsv").read_text() == "0\t0\n1\t1\n"
+    (class_folders / "own.lst").write_text("b/001.jpg 0\n")
+    assert pack(class_folders / "own.lst", tmp_path / "own")["images"] == 1
+
+
+def broken(name: str, root: Path) -> None:
+    match name:
+        case "empty class":
+            (root / "a").mkdir()
+        case "text class":
+            (root / "a").mkdir()
+            (root / "a/x.txt").write_text("x")
+        case "loose image":
+            (root / "x.jpg").write_bytes(encoded(pixels_of(0)))
+        case "nested":
+            (root / "b/inner").mkdir()
+        case "no image":
+            (root / "b/x.jpg").write_text("text")
+        case "newline":
+            (root / "b/x\ny.jpg").write_bytes(encoded(pixels_of(0)))
+        case "not utf-8":
+            (root / "b" / b"x\xff.jpg".decode(errors="surrogateescape")).write_bytes(b"x")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("empty class", "every class must have an image, folder .*/a has none"),
+        ("text class", "every class must have an image, folder .*/a has none"),
+        ("loose image", "one folder of images a class, the image x.jpg lies directly in it"),
+        ("nested", "must hold images only, .*/b holds the folder inner"),
+        ("no image", 'image "b/x.jpg": image of 4 bytes cannot be decoded'),
+        ("newline", r"printable text .* got 'b/x\\ny.jpg': rename the file"),
+        ("not utf-8", r"printable text .* got 'b/x\\udcff.jpg'"),
+    ],
+)
+@pytest.mark.parametrize("size_px", [0, 8])
+def test_bad_folders_leave_nothing(
+    class_folders: Path, tmp_path: Path, name: str, message: str, size_px: int
+) -> None:
+    broken(name, class_folders)
+    if size_px and name in ("no image", "not utf-8"):
+        message = "cannot be decoded"
+    with pytest.raises(DataError, match=message) as caught:
+        pack(class_folders, tmp_path / "set", size_px=size_px)
+    assert "\n" not in str(caught.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["images"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("2/000.jpg 0\nnobody.jpg 0", "line 2 must name an image file below .*nobody.jpg"),
+        ("2/000.jpg 0\n2/001.jpg 2", "has no label 1 but label 2"),
+        ("2/000.jpg 0\n2/001.jpg", "line 2 must be"),
+        ("2/000.jpg 0\n2/001.jpg 1\n2/000.jpg 1", 'unique, "2/000.jpg" comes twice'),
+        ("", "at least one image"),
+    ],
+)
+def test_bad_lists_leave_nothing(
+    class_folders: Path, tmp_path: Path, text: str, message: str
+) -> None:
+    (class_folders / "some.lst").write_text(text)
+    with pytest.raises(DataError, match=message):
+        pack(class_folders, tmp_path / "set", list_file=str(class_folders / "some.lst"))
+    assert [path.name for path in tmp_path.iterdir()] == ["images"]
+
+
+def test_source_and_destination(class_folders: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="nothing lies there"):
+        pack(tmp_path / "nowhere", tmp_path / "set")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="no folder lies directly in it"):
+        pack(tmp_path / "empty", tmp_path / "set")
+    with pytest.raises(DataError, match=r"must be a new directory, .*empty exists"):
+        pack(class_folders, tmp_path / "empty")
+    (tmp_path / "dangling").symlink_to(tmp_path / "gone")
+    with pytest.raises(DataError, match="must be a new directory"):
+        pack(class_folders, tmp_path / "dangling")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(DataError, match="file must be a writable directory"):
+        pack(class_folders, tmp_path / "file/set")
+    for options in ({"size_px": -1}, {"quality": 0}, {"quality": 101}, {"threads": 0}):
+        with pytest.raises(DataError, match="packing needs"):
+            pack(class_folders, tmp_path / "set", **options)
+    pack(class_folders, tmp_path / "new/folders/set")
+
+
+@pytest.mark.parametrize(
+    ("record", "names", "message"),
+    [
+        (Record("", b"", 0), ["a"], "1 to 511 bytes"),
+        (Record("\u00e9" * 256, b"", 0), ["a"], "1 to 511 bytes, .* has 512"),
+        (Record(" a", b"", 0), ["a"], "without blanks"),
+        (Record("a", b"", 1), ["a"], 'label of "a" must be 0 to 0, got 1'),
+        (Record("a", b"", -1), ["a"], "got -1"),
+        (Record("a", encoded(pixels_of(0)), 0), ["a", "b"], 'class "b" has none'),
+        (Record("a", encoded(pixels_of(0, 64))[:-500], 0), ["a"], 'image "a" in .* cannot be dec'),
+    ],
+)
+def test_bad_records(tmp_path: Path, record: Record, names: list[str], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        write_packed(tmp_path / "set", [record], class_names=names, source={})
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_class(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="at least one class"):
+        write_packed(tmp_path / "set", [], class_names=[], source={})
+
+
+def test_an_interrupt_leaves_nothing(tmp_path: Path) -> None:
+    def records() -> object:
+        yield Record("a", encoded(pixels_of(0)), 0)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_packed(tmp_path / "set", records(), class_names=["a"], source={})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_map_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lfs_ray.data.writer._FIRST_MAP_BYTES", 1 << 16)
+    records = [Record(str(i), encoded(pixels_of(i, 40), "PNG"), 0) for i in range(60)]
+    write_packed(tmp_path / "set", records, class_names=["a"], source={})
+    store = open_store(tmp_path / "set")
+    assert (tmp_path / "set/data.lmdb").stat().st_size > 1 << 16
+    assert all(store.read(record.key) == record.image for record in records)
+
+
+KEYS = st.text(st.sampled_from("ab/ .-_\u00e9\u4e2d1"), min_size=1, max_size=12).map(str.strip)
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.tuples(KEYS.filter(bool), st.integers(0, 2)), min_size=1, unique_by=lambda r: r[0])
+)
+def test_any_records_come_back(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, int]]
+) -> None:
+    rows = [
+        (key, rank) for key, label in rows for rank in [sorted({r[1] for r in rows}).index(label)]
+    ]
+    records = [
+        Record(key, encoded(pixels_of(i, 8), "PNG"), label) for i, (key, label) in enumerate(rows)
+    ]
+    folder = tmp_path_factory.mktemp("any") / "set"
+    names = [f"class {label}" for label in range(1 + max(label for _, label in rows))]
+    write_packed(folder, records, class_names=names, source={})
+    faces = open_faces([str(folder)])
+    assert list(faces.keys) == [record.key for record in records]
+    assert faces.labels.tolist() == [record.label for record in records]
+    for i in range(len(records)):
+        assert np.array_equal(faces.image(i), pixels_of(i, 8))
