@@ -26,6 +26,7 @@ from lfs_ray.search.messages import (
 )
 from lfs_ray.search.rounds import ClosedRound, close_round
 from lfs_ray.search.searcher import Plan, Proposal, Searcher
+from lfs_ray.search.state import PolicyState
 from lfs_ray.search.trial import Trial
 from lfs_ray.seeds import derive_seed
 
@@ -63,11 +64,6 @@ class Population:
         if self.finished or self.stopped:
             return 0
         return sum(trial.state == "open" for trial in self._trials)
-
-    @property
-    def best_reward(self) -> float:
-        """Best reward of the open round so far, NaN when there is none."""
-        return -self._best_key()[0] if self._best_key()[0] < math.inf else math.nan
 
     @property
     def num_complete(self) -> int:
@@ -227,9 +223,12 @@ class Population:
 
     def advance(self, closed: ClosedRound) -> None:
         """Open the next round; the closed one is committed."""
-        self.policy_state = closed.policy_state
-        self.parent = closed.parent
-        self._open_round(closed.parent.round + 1)
+        self.resume(closed.policy_state, closed.parent)
+
+    def resume(self, state: PolicyState, parent: Parent) -> None:
+        """Open the round after `parent`'s, the policy in the state that the replay gave."""
+        self.policy_state, self.parent = state, parent
+        self._open_round(parent.round + 1)
 
     # ---- inside
 

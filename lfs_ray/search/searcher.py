@@ -118,6 +118,11 @@ class Searcher:
         """The policy before any round."""
         return self.policy.initial_state()
 
+    def margin_of(self, state: PolicyState) -> float:
+        """Margin that the policy's mean stands for, NaN where there is none."""
+        mean_1D = np.array([state.mean], dtype=np.float64)
+        return float(self.space.margin(self.space.project(mean_1D))[0])
+
     def propose(self, state: PolicyState, plan: Plan, number: int) -> Proposal:
         """Draw the round's thetas: a function of the state, the seed and the round alone."""
         warmup = number < plan.warmup_rounds

@@ -5,7 +5,6 @@ Reads the files that `ownership` selects, whether a run is finished, running or 
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 
@@ -14,8 +13,7 @@ import pyarrow as pa
 
 from lfs_ray.errors import RunError
 from lfs_ray.storage import Storage
-from lfs_ray.trials.ownership import Generation, select
-from lfs_ray.trials.rounds import read_table, take_rounds
+from lfs_ray.trials.committed import committed_tables
 from lfs_ray.trials.schema import (
     CATEGORY_COLUMNS,
     INDEX_COLUMNS,
@@ -24,7 +22,6 @@ from lfs_ray.trials.schema import (
     theta_names_of,
 )
 
-_NUM_TRIES = 5
 Path = str | os.PathLike[str]
 
 
@@ -100,52 +97,8 @@ def _run_tables(path: Path) -> list[pa.Table]:
     return [
         table
         for population in storage.list("populations")
-        for table in _population_tables(storage, population)
+        for table in committed_tables(storage, population)
     ]
-
-
-def _population_tables(storage: Storage, population: str) -> list[pa.Table]:
-    """Committed rounds of a population.
-
-    A running search may compact files between our listing and our reading; then the
-    originals are gone, the compacted file is there, and a second look finds it.
-    """
-    folder = f"populations/{population}/trials"
-    for _ in range(_NUM_TRIES):
-        generations = _generations(storage)
-        selected = select(storage.list(folder), generations, population)
-        try:
-            return [_read_rounds(storage, folder, *part) for part in selected]
-        except FileNotFoundError as error:
-            missing = error
-    raise RunError(
-        f"{storage.path(folder)} must hold the rounds it lists, found them removed while being "
-        f"read, {_NUM_TRIES} times ({missing}): try again"
-    )
-
-
-def _read_rounds(storage: Storage, folder: str, name: str, first: int, last: int) -> pa.Table:
-    """Rounds first..last (inclusive) of a file."""
-    path = f"{folder}/{name}"
-    table = read_table(storage.read(path), name=storage.path(path))
-    return take_rounds(table, first, last, name=storage.path(path))
-
-
-def _generations(storage: Storage) -> list[Generation]:
-    names = [name for name in storage.list("generations") if name.endswith(".json")]
-    return [_generation(storage, f"generations/{name}") for name in names]
-
-
-def _generation(storage: Storage, name: str) -> Generation:
-    try:
-        content = json.loads(storage.read(name))
-        first_rounds = {str(key): int(value) for key, value in content["first_round"].items()}
-        return int(content["generation"]), first_rounds
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RunError(
-            f"{storage.path(name)} must name a generation and the first round of each "
-            f"population, found something else ({error!r}): restore it from a copy"
-        ) from error
 
 
 def _run_names(paths: Sequence[str]) -> list[str]:

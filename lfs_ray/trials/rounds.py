@@ -95,6 +95,11 @@ def decode_rounds(
     table = read_table(blob, name=name)
     if last is not None:
         table = take_rounds(table, first, last, name=name)
+    return rounds_of(table)
+
+
+def rounds_of(table: pa.Table) -> list[Round]:
+    """Rounds of a table of `read_table` or `take_rounds`, in order of number."""
     facts = _facts(table)
     rows: dict[int, list[Row]] = {number: [] for number in facts}
     for row in table.to_pylist():

@@ -1,0 +1,208 @@
+"""The keeper of a run: all populations, their files, and what a worker is told.
+
+Serial runs call it directly; on Ray it lives in the policy actor. It doesn't import torch or ray.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from lfs_ray.config.sections import Config
+from lfs_ray.errors import RunError
+from lfs_ray.execution.blueprint import build_populations
+from lfs_ray.execution.run_files import RunFiles
+from lfs_ray.search.messages import Checkpoint, Lease, Outcome, Verdict, WorkerId
+from lfs_ray.search.population import Population
+from lfs_ray.search.searcher import replay
+from lfs_ray.storage import Storage
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reply:
+    """What a worker is to do next."""
+
+    kind: Literal["train", "store", "wait", "done"]
+    lease: Lease | None = None
+    """The trial to train."""
+    reason: str = ""
+    """Why the search stopped before its end."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """Where a population stands, for displays."""
+
+    population: str
+    method: str
+    round: int
+    rounds: int
+    complete: int
+    members: int
+    reward: float
+    """Reward of the last closed round's selected trial; NaN before."""
+    margin: float
+    """Margin that the policy's mean stands for."""
+    std: float
+    """Deviation of the policy's first component; NaN for a hand-made loss."""
+
+
+class Coordinator:
+    """Leases, reports, commits.
+
+    Args:
+        config: a resolved configuration.
+        epoch_images: images of the training set.
+        storage: the run directory.
+        generation: the driver's.
+        now_s: a clock that never goes back.
+
+    Raises:
+        RunError: the run's files don't fit its configuration.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        epoch_images: int,
+        storage: Storage,
+        generation: int,
+        *,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        boot = f"g{generation:06d}.{uuid.uuid4().hex[:8]}"
+        self.populations = build_populations(config, epoch_images, boot=boot)
+        self.files = {
+            name: RunFiles(
+                storage,
+                name,
+                generation,
+                population.searcher.space.names,
+                keep_last=config.storage.keep_last,
+                compact_rounds=config.storage.compact_rounds,
+            )
+            for name, population in self.populations.items()
+        }
+        self._now_s = now_s
+        self._rewards: dict[str, float] = {}
+        for name, population in self.populations.items():
+            self._restore(population, self.files[name])
+
+    @property
+    def finished(self) -> bool:
+        """Whether every round of every population is committed."""
+        return all(population.finished for population in self.populations.values())
+
+    @property
+    def stopped(self) -> str:
+        """Why the search cannot go on, empty while it can."""
+        return next((one.stopped for one in self.populations.values() if one.stopped), "")
+
+    def hello(self, worker: WorkerId) -> None:
+        """A worker started; what its earlier incarnation held is free."""
+        for population in self.populations.values():
+            population.hello(worker)
+            self._settle(population)
+
+    def lease(self, worker: WorkerId) -> Reply:
+        """The next trial: of the oldest open round of any population."""
+        if self.stopped:
+            return Reply(kind="done", reason=self.stopped)
+        if self.finished:
+            return Reply(kind="done")
+        for population in self.populations.values():
+            population.expire(self._now_s())
+            self._settle(population)
+        for population in self.populations.values():
+            held = population.held_by(worker)
+            if held is not None:
+                return Reply(kind="train", lease=held)
+        for population in sorted(self.populations.values(), key=lambda one: one.round):
+            lease = population.lease(worker, self._now_s())
+            if lease is not None:
+                return Reply(kind="train", lease=lease)
+        return Reply(kind="wait")
+
+    def report(self, worker: WorkerId, lease: Lease, outcome: Outcome) -> Reply:
+        """Take an outcome; answers with "store", or with the next trial at once."""
+        population = self.populations[lease.population]
+        verdict = population.report(lease, outcome, self._now_s())
+        self._settle(population)
+        if verdict is Verdict.KEEP:
+            return Reply(kind="store", lease=lease)
+        return self.lease(worker)
+
+    def stored(
+        self, worker: WorkerId, lease: Lease, outcome: Outcome, checkpoint: Checkpoint
+    ) -> Reply:
+        """Take the confirmation of a stored checkpoint; answers with the next trial."""
+        population = self.populations[lease.population]
+        population.stored(lease, outcome, checkpoint)
+        self._settle(population)
+        return self.lease(worker)
+
+    def heartbeat(self, worker: WorkerId, lease: Lease) -> bool:
+        """A sign of life; False: the lease is gone."""
+        return self.populations[lease.population].heartbeat(lease, worker, self._now_s())
+
+    def release(self, worker: WorkerId) -> None:
+        """A worker gives back what it holds."""
+        for population in self.populations.values():
+            population.release(worker)
+
+    def standings(self) -> list[Standing]:
+        """Where every population stands."""
+        return [self._standing(population) for population in self.populations.values()]
+
+    def _settle(self, population: Population) -> None:
+        """Write completed trials down, and commit the round when it closes."""
+        files = self.files[population.plan.name]
+        for completed in population.take_completed():
+            files.write_journal(completed)
+        closed = population.closed()
+        if closed is None:
+            return
+        files.commit(closed)
+        self._note(population, closed.rows)
+        population.advance(closed)
+
+    def _restore(self, population: Population, files: RunFiles) -> None:
+        """Fold the committed rounds into the policy and take back the open round's trials."""
+        rounds = files.committed()
+        if rounds:
+            states = replay(population.plan, population.searcher, [one.rows for one in rounds])
+            for one, state in zip(rounds, states[1:], strict=True):
+                if state.digest() != one.metadata["policy_digest"]:
+                    raise RunError(
+                        f"the policy after round {one.number} of population "
+                        f"{population.plan.name} must have digest "
+                        f"{one.metadata['policy_digest'][:12]}, found {state.digest()[:12]}: "
+                        f"config.toml or the table was changed"
+                    )
+            population.resume(states[-1], files.parent_of(rounds[-1]))
+            self._note(population, rounds[-1].rows)
+        if not population.finished:
+            population.adopt(files.read_journal(population.round))
+            self._settle(population)
+
+    def _note(self, population: Population, rows: Iterable[Mapping[str, object]]) -> None:
+        reward = next(row["reward"] for row in rows if row["selected"])
+        assert isinstance(reward, float)
+        self._rewards[population.plan.name] = reward
+
+    def _standing(self, population: Population) -> Standing:
+        plan, state = population.plan, population.policy_state
+        return Standing(
+            population=plan.name,
+            method=population.searcher.method,
+            round=population.round,
+            rounds=plan.rounds,
+            complete=0 if population.finished else population.num_complete,
+            members=0 if population.finished else population.proposal.size,
+            reward=self._rewards.get(plan.name, float("nan")),
+            margin=population.searcher.margin_of(state),
+            std=state.std[0] if state.std else float("nan"),
+        )

@@ -1,0 +1,89 @@
+"""The policy actor: the coordinator behind Ray calls, all policies of a run in one named actor.
+
+Asynchronous, so that a worker with nothing to do waits inside its call (a long poll) while others report.
+Pinned to the head node by its creator; after a death Ray starts it again, and it takes up the run from
+its files. It imports no torch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from lfs_ray.config.load import read_config
+from lfs_ray.execution.coordinator import Coordinator, Reply, Standing
+from lfs_ray.search.messages import Checkpoint, Lease, Outcome, WorkerId
+from lfs_ray.storage import Storage
+
+LONG_POLL_S = 5.0
+EXPIRY_CHECK_S = 0.5
+
+
+class PolicyActor:
+    """Serves one run.
+
+    Args:
+        config_text: the run's config.toml.
+        epoch_images: images of the training set.
+        storage: the run directory.
+        generation: the driver's.
+    """
+
+    def __init__(
+        self, config_text: str, epoch_images: int, storage: Storage, generation: int
+    ) -> None:
+        config = read_config(config_text, place=storage.path("config.toml"))
+        self._coordinator = Coordinator(config, epoch_images, storage, generation)
+        self._changed = asyncio.Event()
+
+    async def hello(self, worker: WorkerId) -> None:
+        """See `Coordinator.hello`."""
+        self._coordinator.hello(worker)
+        self._wake()
+
+    async def lease(self, worker: WorkerId) -> Reply:
+        """The next trial; "wait" after some seconds without one: ask again."""
+        return await self._until_work(worker, self._coordinator.lease(worker))
+
+    async def report(self, worker: WorkerId, lease: Lease, outcome: Outcome) -> Reply:
+        """See `Coordinator.report`."""
+        reply = self._coordinator.report(worker, lease, outcome)
+        self._wake()
+        return await self._until_work(worker, reply)
+
+    async def stored(
+        self, worker: WorkerId, lease: Lease, outcome: Outcome, checkpoint: Checkpoint
+    ) -> Reply:
+        """See `Coordinator.stored`."""
+        reply = self._coordinator.stored(worker, lease, outcome, checkpoint)
+        self._wake()
+        return await self._until_work(worker, reply)
+
+    async def heartbeat(self, worker: WorkerId, lease: Lease) -> bool:
+        """See `Coordinator.heartbeat`."""
+        return self._coordinator.heartbeat(worker, lease)
+
+    async def release(self, worker: WorkerId) -> None:
+        """See `Coordinator.release`."""
+        self._coordinator.release(worker)
+        self._wake()
+
+    async def standings(self) -> tuple[list[Standing], str]:
+        """Where the populations stand, and why the search stopped (empty while it goes on)."""
+        return self._coordinator.standings(), self._coordinator.stopped
+
+    async def _until_work(self, worker: WorkerId, reply: Reply) -> Reply:
+        loop = asyncio.get_running_loop()
+        end = loop.time() + LONG_POLL_S
+        while reply.kind == "wait" and loop.time() < end:
+            changed = self._changed
+            try:
+                await asyncio.wait_for(changed.wait(), EXPIRY_CHECK_S)
+            except TimeoutError:
+                pass
+            reply = self._coordinator.lease(worker)
+        return reply
+
+    def _wake(self) -> None:
+        """Let every waiting call look again."""
+        self._changed.set()
+        self._changed = asyncio.Event()

@@ -1,0 +1,236 @@
+"""The files that a search writes while it runs: generations, journal, rounds, parents.
+
+One commit point a round: the round file. Everything else can be lost or left over without harm.
+What is deleted is deleted after a commit, and only by the keeper of the run (the policy actor, or
+the serial executor): nothing that the last K parents, the best one or the open round refer to.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+from lfs_ray.errors import RunError
+from lfs_ray.search.messages import Checkpoint, Completed, Lease, Outcome, Parent
+from lfs_ray.search.rounds import ClosedRound
+from lfs_ray.storage import Storage
+from lfs_ray.trials.committed import (
+    committed_rounds,
+    read_generations,
+    trials_folder,
+)
+from lfs_ray.trials.ownership import compacted_name, round_name, select, superseded
+from lfs_ray.trials.rounds import Round, encode_round, merge_rounds, read_table
+
+_GENERATION = "generations/{number:06d}-{name}.json"
+
+
+def start_generation(storage: Storage, populations: Iterable[str]) -> int:
+    """Raise the run's generation: later rounds are this driver's; its number.
+
+    Raises:
+        RunError: another driver starts at the same time, or a round cannot be read.
+    """
+    first_round = {name: len(committed_rounds(storage, name)) for name in populations}
+    number = max((number for number, _ in read_generations(storage)), default=-1) + 1
+    name = uuid.uuid4().hex
+    content = {"generation": number, "id": name, "first_round": first_round}
+    path = _GENERATION.format(number=number, name=name)
+    storage.write(path, json.dumps(content).encode())
+    if newest_generation(storage) != number or _count(storage, number) > 1:
+        storage.delete(path)
+        raise RunError(
+            f"one driver at a time must work on the run {storage.url}, found another that started "
+            f"just now: end it, or wait until it is done"
+        )
+    return number
+
+
+def newest_generation(storage: Storage) -> int:
+    """Number of the newest generation, -1 when there is none."""
+    return max((int(name[:6]) for name in storage.list("generations")), default=-1)
+
+
+def _count(storage: Storage, number: int) -> int:
+    return sum(int(name[:6]) == number for name in storage.list("generations"))
+
+
+class RunFiles:
+    """Files of one population, written by one generation.
+
+    Args:
+        storage: the run directory.
+        population: its name.
+        generation: the writer's.
+        theta_names: names of theta's components.
+        keep_last: parents of closed rounds whose checkpoints are kept.
+        compact_rounds: closed rounds joined into one file; 0: never.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        population: str,
+        generation: int,
+        theta_names: tuple[str, ...],
+        *,
+        keep_last: int,
+        compact_rounds: int,
+    ) -> None:
+        self.storage = storage
+        self.population = population
+        self.generation = generation
+        self.theta_names = theta_names
+        self.keep_last = keep_last
+        self.compact_rounds = compact_rounds
+        self._folder = f"populations/{population}"
+        self._best: tuple[float, str] = (-math.inf, "")
+        self._parents: list[str] = []
+
+    def committed(self) -> list[Round]:
+        """Committed rounds, and what of them is kept is noted."""
+        rounds = committed_rounds(self.storage, self.population)
+        for one in rounds:
+            self._note(one.rows)
+        return rounds
+
+    def commit(self, closed: ClosedRound) -> None:
+        """Write a closed round: the commit point; then delete what nothing refers to any more.
+
+        Raises:
+            RunError: a newer driver has taken over the run.
+        """
+        newest = newest_generation(self.storage)
+        if newest != self.generation:
+            raise RunError(
+                f"the newest driver alone writes to the run {self.storage.url}, found generation "
+                f"{newest} beside this one, {self.generation}: this driver ends"
+            )
+        number = closed.parent.round
+        checkpoint = closed.parent.checkpoint
+        facts = {
+            "generation": str(self.generation),
+            "policy_digest": closed.policy_state.digest(),
+            "checkpoint_bytes": str(checkpoint.size_bytes),
+            "checkpoint_digest": checkpoint.digest,
+        }
+        blob = encode_round([_stamped(row) for row in closed.rows], self.theta_names, facts)
+        folder = trials_folder(self.population)
+        self.storage.write(f"{folder}/{round_name(number, self.generation)}", blob)
+        self._note(closed.rows)
+        self._tidy(number)
+        if self.compact_rounds and (number + 1) % self.compact_rounds == 0:
+            self.compact()
+
+    def write_journal(self, completed: Completed) -> None:
+        """Write a completed trial down; a failed one is not: a resume tries it again."""
+        if completed.outcome.error:
+            return
+        name = f"round-{completed.round:06d}-member-{completed.member:04d}.json"
+        self.storage.write(
+            f"{self._folder}/journal/{name}", json.dumps(asdict(completed)).encode()
+        )
+
+    def read_journal(self, number: int) -> list[Completed]:
+        """Completed trials of the open round `number` whose checkpoints, if any, are whole."""
+        found = []
+        for name in self.storage.list(f"{self._folder}/journal"):
+            if name.startswith(f"round-{number:06d}-"):
+                found.append(_completed(self.storage.read(f"{self._folder}/journal/{name}")))
+        return [one for one in found if one.checkpoint is None or self._is_whole(one.checkpoint)]
+
+    def checkpoint_name(self, lease: Lease) -> str:
+        """Name of the checkpoint that a lease may write: no two leases share one."""
+        return checkpoint_name(lease)
+
+    def parent_of(self, closed: Round) -> Parent:
+        """The selected trial of a committed round.
+
+        Raises:
+            RunError: its checkpoint is gone or cut off.
+        """
+        row = next(row for row in closed.rows if row["selected"])
+        checkpoint = Checkpoint(
+            name=str(row["checkpoint"]),
+            size_bytes=int(closed.metadata["checkpoint_bytes"]),
+            digest=closed.metadata["checkpoint_digest"],
+        )
+        if not self._is_whole(checkpoint):
+            raise RunError(
+                f"the parent of round {closed.number + 1} of population {self.population} must be "
+                f"a file of {checkpoint.size_bytes} bytes, found "
+                f"{self.storage.size(checkpoint.name)} at {self.storage.path(checkpoint.name)}: "
+                f"restore it from a copy"
+            )
+        return Parent(round=closed.number, member=_integer(row["member"]), checkpoint=checkpoint)
+
+    def compact(self) -> None:
+        """Join the committed rounds into one file, read it back, then remove the originals."""
+        folder = trials_folder(self.population)
+        generations = read_generations(self.storage)
+        parts = select(self.storage.list(folder), generations, self.population)
+        merged = merge_rounds(
+            [(self.storage.read(f"{folder}/{name}"), first, last) for name, first, last in parts]
+        )
+        path = f"{folder}/{compacted_name(parts[0][1], parts[-1][2], self.generation)}"
+        self.storage.write(path, merged)
+        if not read_table(self.storage.read(path)).equals(read_table(merged)):
+            raise RunError(f"{path} must read back as it was written, it does not: check the disk")
+        for name in superseded(self.storage.list(folder), generations, self.population):
+            self.storage.delete(f"{folder}/{name}")
+
+    def _note(self, rows: Iterable[Mapping[str, object]]) -> None:
+        row = next(row for row in rows if row["selected"])
+        name, reward = str(row["checkpoint"]), row["reward"]
+        assert isinstance(reward, float)
+        self._parents.append(name)
+        self._best = max(self._best, (reward, name), key=lambda pair: pair[0])
+
+    def _tidy(self, number: int) -> None:
+        """Delete checkpoints and journal entries of rounds up to `number` that nobody needs."""
+        keep = {*self._parents[-max(self.keep_last, 1) :], self._best[1]}
+        for folder in ("checkpoints", "journal"):
+            for name in self.storage.list(f"{self._folder}/{folder}"):
+                path = f"{self._folder}/{folder}/{name}"
+                if int(name.split("-")[1]) <= number and path not in keep:
+                    self.storage.delete(path)
+
+    def _is_whole(self, checkpoint: Checkpoint) -> bool:
+        return self.storage.size(checkpoint.name) == checkpoint.size_bytes
+
+
+def checkpoint_name(lease: Lease) -> str:
+    """Name of the checkpoint that a lease may write; no two leases share one."""
+    return (
+        f"populations/{lease.population}/checkpoints/"
+        f"round-{lease.round:06d}-member-{lease.member:04d}-{lease.token}.safetensors"
+    )
+
+
+def _stamped(row: Mapping[str, object]) -> dict[str, object]:
+    """A row with its start as a time of day; workers send seconds since 1970."""
+    started = row.get("started_at")
+    if not isinstance(started, float):
+        return dict(row)
+    return {**row, "started_at": datetime.fromtimestamp(started, UTC)}
+
+
+def _completed(blob: bytes) -> Completed:
+    content = json.loads(blob)
+    checkpoint = content["checkpoint"]
+    return Completed(
+        round=content["round"],
+        member=content["member"],
+        attempts=content["attempts"],
+        outcome=Outcome(**content["outcome"]),
+        checkpoint=Checkpoint(**checkpoint) if checkpoint else None,
+    )
+
+
+def _integer(value: object) -> int:
+    assert isinstance(value, int)
+    return value

@@ -1,0 +1,202 @@
+"""A search on Ray: one named policy actor, and workers that Ray Tune runs as its trials.
+
+Each Tune trial is one worker for the whole search; it reports every finished trial to Tune as well, so
+that Tune's tables, callbacks and loggers work. Tune's own folder lies in temporary storage: nothing of
+ours reads it. A worker whose process dies is started again by Tune, without end: the population decides
+when a trial has failed.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import uuid
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray import tune
+
+from lfs_ray.config.sections import Config, WorkerConfig
+from lfs_ray.errors import RunError
+from lfs_ray.execution.policy_actor import PolicyActor
+from lfs_ray.execution.pulse import Pulse
+from lfs_ray.execution.ray_desk import RayDesk
+from lfs_ray.execution.worker import Runner, work
+from lfs_ray.search.messages import Lease, Outcome, WorkerId
+from lfs_ray.storage import Storage
+
+HEAD = "node:__internal_head__"
+NAMESPACE = "lfs-ray"
+RunnerFactory = Callable[[], Runner]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RaySearch:
+    """What a search on Ray needs.
+
+    Args:
+        config: the resolved configuration.
+        config_text: config.toml's text.
+        epoch_images: images of the training set.
+        storage: the run directory.
+        generation: this driver's.
+        make_runner: makes what trains, in each worker's process.
+        callbacks: more Tune callbacks.
+    """
+
+    config: Config
+    config_text: str
+    epoch_images: int
+    storage: Storage
+    generation: int
+    make_runner: RunnerFactory
+    callbacks: tuple[tune.Callback, ...] = ()
+
+
+def connect(worker: WorkerConfig) -> bool:
+    """Connect to the cluster that the configuration names, else to a running one, else start one.
+
+    Returns:
+        Whether Ray was started or connected to here (False: this process was connected already).
+
+    Raises:
+        RunError: no cluster answers at `worker.ray_address`.
+    """
+    if ray.is_initialized():
+        return False
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    quiet = {"log_to_driver": False, "logging_level": "ERROR", "namespace": NAMESPACE}
+    try:
+        if worker.ray_address:
+            ray.init(address=worker.ray_address, **quiet)
+        elif os.environ.get("RAY_ADDRESS"):
+            ray.init(**quiet)
+        else:
+            ray.init(include_dashboard=False, **quiet)
+    except ConnectionError as error:
+        raise RunError(
+            f"a Ray cluster must answer at {worker.ray_address or os.environ.get('RAY_ADDRESS')}, "
+            f"found none: start it with `ray up`, or leave worker.ray_address empty"
+        ) from error
+    return True
+
+
+def resources(worker: WorkerConfig) -> dict[str, float]:
+    """What Ray reserves for one worker; a GPU where the cluster has one and nothing is said."""
+    gpus = worker.gpus
+    if gpus is None:
+        wanted = worker.device != "cpu" and ray.cluster_resources().get("GPU", 0) > 0
+        gpus = 1.0 if wanted else 0.0
+    return {"cpu": worker.cpus, "gpu": gpus}
+
+
+def count_workers(config: Config) -> int:
+    """Workers: as configured, else the smaller of all members and the GPUs (or cores)."""
+    if config.worker.count is not None:
+        return config.worker.count
+    each, whole = resources(config.worker), ray.cluster_resources()
+    kind = "GPU" if each["gpu"] > 0 else "CPU"
+    room = int(whole.get(kind, 0) / max(each[kind.lower()], 1e-9)) if each[kind.lower()] else 1
+    members = sum(population.search.members for population in config.populations.values())
+    return max(1, min(members, room))
+
+
+def run_on_ray(search: RaySearch, watch: Callable[[RayDesk], Any]) -> str:
+    """Run a search to its end; the reason when it stopped before.
+
+    Args:
+        search: what to run; this process is connected to Ray.
+        watch: entered with the desk as a context manager for the time of the search (displays).
+    """
+    actor = _start_actor(search)
+    desk = RayDesk(actor)
+    try:
+        with ExitStack() as stack:
+            stack.enter_context(watch(desk))
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="lfs-ray-tune-"))
+            _fit(search, actor, folder)
+        _, stopped = desk.standings()
+        return stopped
+    finally:
+        ray.kill(actor)
+
+
+def _start_actor(search: RaySearch) -> Any:
+    name = f"policy-{uuid.uuid4().hex[:12]}"
+    head = {HEAD: 0.001} if HEAD in ray.cluster_resources() else {}
+    remote = ray.remote(PolicyActor).options(
+        name=name,
+        namespace=NAMESPACE,
+        num_cpus=0,
+        resources=head,
+        max_restarts=-1,
+        max_task_retries=-1,
+    )
+    actor = remote.remote(
+        search.config_text, search.epoch_images, search.storage, search.generation
+    )
+    # Whatever is wrong with the run's files is said here, before any worker starts.
+    ray.get(actor.standings.remote())
+    return actor
+
+
+def _fit(search: RaySearch, actor: Any, folder: str) -> None:
+    worker = search.config.worker
+    trainable = tune.with_parameters(
+        run_worker, actor=actor, make_runner=search.make_runner, heartbeat_s=worker.heartbeat_s
+    )
+    tuner = tune.Tuner(
+        tune.with_resources(trainable, resources(worker)),
+        param_space={"worker": tune.grid_search(list(range(count_workers(search.config))))},
+        tune_config=tune.TuneConfig(reuse_actors=False),
+        run_config=tune.RunConfig(
+            name="search",
+            storage_path=folder,
+            failure_config=tune.FailureConfig(max_failures=-1),
+            checkpoint_config=tune.CheckpointConfig(),
+            callbacks=list(search.callbacks),
+            verbose=0,
+        ),
+    )
+    tuner.fit()
+
+
+def run_worker(
+    config: dict[str, Any], actor: Any, make_runner: RunnerFactory, heartbeat_s: float
+) -> None:
+    """One worker: a Tune function trainable."""
+    worker = WorkerId(index=int(config["worker"]), incarnation=uuid.uuid4().hex)
+    pulse = ray.remote(Pulse).options(num_cpus=0).remote(actor, worker, os.getpid(), heartbeat_s)
+    pulse.run.remote()
+    runner = _Pulsed(make_runner(), pulse)
+    work(RayDesk(actor), runner, worker, _report)
+
+
+class _Pulsed:
+    """A runner that tells the pulse which lease it holds."""
+
+    def __init__(self, runner: Runner, pulse: Any) -> None:
+        self._runner, self._pulse = runner, pulse
+
+    def train(self, lease: Lease) -> Outcome:
+        self._pulse.hold.remote(lease)
+        return self._runner.train(lease)
+
+    def store(self, lease: Lease) -> Any:
+        return self._runner.store(lease)
+
+
+def _report(lease: Lease, outcome: Outcome) -> None:
+    row = {
+        "population": lease.population,
+        "round": lease.round,
+        "member": lease.member,
+        "reward": outcome.reward,
+        "reward_se": outcome.reward_se,
+        "train_loss": outcome.train_loss,
+        "error": outcome.error,
+    }
+    tune.report({**row, **{f"theta_{i}": x for i, x in enumerate(lease.theta)}})

@@ -1,0 +1,113 @@
+"""A worker's loop: lease, train, report, store when told to, until the search is done.
+
+The same loop serves the serial executor (the desk is the coordinator itself) and Ray (the desk
+calls the policy actor). A failing trial is a result, not an exception.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
+
+from lfs_ray.execution.coordinator import Reply
+from lfs_ray.search.messages import Checkpoint, Lease, Outcome, WorkerId
+
+_WAIT_S = 0.05
+
+
+class Desk(Protocol):
+    """Where a worker gets its trials; every call may be repeated."""
+
+    def hello(self, worker: WorkerId) -> None:
+        """A worker started."""
+
+    def lease(self, worker: WorkerId) -> Reply:
+        """The next trial."""
+
+    def report(self, worker: WorkerId, lease: Lease, outcome: Outcome) -> Reply:
+        """Report an outcome; "store", or the next trial."""
+
+    def stored(
+        self, worker: WorkerId, lease: Lease, outcome: Outcome, checkpoint: Checkpoint
+    ) -> Reply:
+        """Confirm a stored checkpoint; the next trial."""
+
+
+class Runner(Protocol):
+    """What trains: real, or a stand-in for tests and benchmarks."""
+
+    def train(self, lease: Lease) -> Outcome:
+        """Train and score a trial; raises where it cannot be completed."""
+
+    def store(self, lease: Lease) -> Checkpoint:
+        """Store the state that the last trial ended with."""
+
+
+Reporter = Callable[[Lease, Outcome], None]
+
+
+def work(desk: Desk, runner: Runner, worker: WorkerId, report: Reporter) -> str:
+    """Train trials until the search is done; the reason when it stopped before its end.
+
+    Args:
+        desk: where trials come from.
+        runner: what trains them.
+        worker: who asks.
+        report: told of every finished trial, after the desk.
+    """
+    desk.hello(worker)
+    reply = desk.lease(worker)
+    while reply.kind != "done":
+        if reply.kind == "wait" or reply.lease is None:
+            time.sleep(_WAIT_S)
+            reply = desk.lease(worker)
+            continue
+        lease, began = reply.lease, time.time()
+        outcome = _attempt(lambda lease=lease: runner.train(lease), began, worker)  # type: ignore[misc]
+        reply = desk.report(worker, lease, outcome)
+        if reply.kind == "store":
+            reply, outcome = _store(desk, runner, worker, lease, outcome)
+        report(lease, outcome)
+    return reply.reason
+
+
+def _store(
+    desk: Desk, runner: Runner, worker: WorkerId, lease: Lease, outcome: Outcome
+) -> tuple[Reply, Outcome]:
+    """Store the checkpoint and confirm it; a failure to store is the trial's failure."""
+    began = time.time()
+    try:
+        checkpoint = runner.store(lease)
+    except Exception as error:
+        outcome = failure(error, outcome, worker)
+        return desk.report(worker, lease, outcome), outcome
+    took_s = time.time() - began
+    duration_s = float(outcome.costs.get("duration_s") or 0.0) + took_s
+    costs = {**outcome.costs, "store_s": took_s, "duration_s": duration_s}
+    outcome = replace(outcome, costs=costs)
+    return desk.stored(worker, lease, outcome, checkpoint), outcome
+
+
+def _attempt(train: Callable[[], Outcome], began: float, worker: WorkerId) -> Outcome:
+    try:
+        outcome = train()
+    except Exception as error:
+        outcome = failure(error, Outcome(), worker)
+    costs = {
+        **outcome.costs,
+        "worker": f"{worker.index}",
+        "host": socket.gethostname(),
+        "duration_s": time.time() - began,
+        "started_at": began,
+    }
+    return replace(outcome, costs=costs)
+
+
+def failure(error: Exception, outcome: Outcome, worker: WorkerId) -> Outcome:
+    """An outcome that says what went wrong and where."""
+    text = " ".join(str(error).split()) or "no message"
+    where = f"worker {worker.index} on {socket.gethostname()}"
+    return replace(outcome, error=f"{type(error).__name__}: {text} ({where})")

@@ -1,0 +1,1 @@
+"""One trial: parent -> train under theta -> reward -> checkpoint."""

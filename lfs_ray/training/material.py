@@ -1,0 +1,142 @@
+"""The data of a run: faces to train on, and pairs that give the reward.
+
+Each process opens them itself; the same configuration gives the same material everywhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from lfs_ray.config.sections import Config, ModelConfig, ReportConfig
+from lfs_ray.data.decode import resize_image
+from lfs_ray.data.loader import LabelledImages
+from lfs_ray.data.pairs import Pairs, check_images, make_pairs, read_pairs
+from lfs_ray.data.sources import FaceSet, open_faces
+from lfs_ray.data.split import split_identities
+from lfs_ray.data.store import open_store
+from lfs_ray.data.synthetic import SyntheticFaces, synthesize
+from lfs_ray.errors import DataError
+from lfs_ray.seeds import derive_seed
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PairSet:
+    """Decoded images and the pairs among them."""
+
+    images_KHWC: npt.NDArray[np.uint8]
+    pairs: Pairs
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Material:
+    """Opened data of a run."""
+
+    faces: FaceSet
+    """What is trained on."""
+    reward: PairSet
+    """What the reward is measured on; its identities are not among `faces` if the split is
+    ours."""
+    held_out: npt.NDArray[np.int64] | None
+    """Labels (of the joined sources) held out by the split; None where pairs were given."""
+
+    def manifest(self) -> dict[str, object]:
+        """Facts about the data, for the run's files."""
+        return {
+            "images": len(self.faces),
+            "identities": self.faces.num_classes,
+            "digest": self.faces.digest(),
+            "reward_pairs": len(self.reward.pairs.same),
+            "reward_images": len(self.reward.images_KHWC),
+            "sources": [
+                {
+                    "source": source.source,
+                    "offset": source.offset,
+                    "identities": source.classes,
+                    "images": source.images,
+                }
+                for source in self.faces.table
+            ],
+        }
+
+
+def open_material(config: Config) -> Material:
+    """Open and check the data of a run.
+
+    Raises:
+        DataError: whatever is missing, unreadable or inconsistent, one line.
+    """
+    data, model = config.data, config.model
+    faces = open_faces(data.train or (synthetic_set(config),), data.lists)
+    if data.validation_pairs:
+        report = ReportConfig(images=data.validation_images, pairs=data.validation_pairs)
+        return Material(faces, open_pairs(report, model), None)
+    kept, held_out = split_identities(faces.num_classes, data.validation_share, config.run.seed)
+    validation = faces.select(held_out)
+    pairs = make_pairs(
+        validation.labels,
+        seed=derive_seed(config.run.seed, "pairs"),
+        per_fold=data.validation_pairs_per_fold,
+    )
+    chosen = np.array([int(key) for key in pairs.keys], np.int64)
+    images = _decode(validation, chosen, model)
+    return Material(faces.select(kept), PairSet(images, pairs), held_out)
+
+
+def open_pairs(report: ReportConfig, model: ModelConfig) -> PairSet:
+    """Read a pair list and decode its images.
+
+    Raises:
+        DataError: the list doesn't parse, or names images that are missing or undecodable.
+    """
+    pairs = read_pairs(report.pairs)
+    store = open_store(report.images)
+    check_images(pairs, store)
+    images = [
+        resize_image(store.image(key, model.colour), model.input_size_px) for key in pairs.keys
+    ]
+    return PairSet(np.stack(images), pairs)
+
+
+def synthetic_set(config: Config) -> str:
+    """Path of the synthetic faces of a configuration; drawn where this machine has none yet.
+
+    They lie in the user's cache (XDG_CACHE_HOME, else ~/.cache), one directory a specification.
+    """
+    data, size_px = config.data, config.model.input_size_px
+    spec = SyntheticFaces(
+        data.synthetic_identities, data.synthetic_images, size_px, data.synthetic_seed
+    )
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "lfs-ray")
+    name = "-".join(
+        str(part)
+        for part in (
+            "synthetic",
+            spec.num_identities,
+            spec.images_per_identity,
+            size_px,
+            spec.seed,
+        )
+    )
+    path = cache / name
+    if not path.exists():
+        # Two processes of one machine may draw at once: the first to finish gives it its name.
+        with contextlib.suppress(DataError):
+            synthesize(spec, str(path))
+        if not path.exists():
+            synthesize(spec, str(path))
+    return str(path)
+
+
+def _decode(
+    faces: LabelledImages, indices: npt.NDArray[np.int64], model: ModelConfig
+) -> npt.NDArray[np.uint8]:
+    """Pixels (K, H, W, 3) of the images at `indices`."""
+    return np.stack(
+        [resize_image(faces.image(int(i), model.colour), model.input_size_px) for i in indices]
+    )

@@ -1,0 +1,76 @@
+"""Score a backbone on image pairs: embed every image once, then verification by a named rule."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from lfs_ray.config.sections import ModelConfig, RewardConfig
+from lfs_ray.data.pairs import Pairs
+from lfs_ray.evaluation.bootstrap import identity_bootstrap_se
+from lfs_ray.evaluation.embedding import combine_views
+from lfs_ray.evaluation.verification import Verification, verify
+from lfs_ray.training.device import autocast
+from lfs_ray.training.steps import to_pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Accuracy with its identity-bootstrap standard error."""
+
+    accuracy: float
+    standard_error: float
+    verification: Verification
+
+
+def embed(
+    backbone: nn.Module,
+    images_KHWC: npt.NDArray[np.uint8],
+    model: ModelConfig,
+    reward: RewardConfig,
+    device: torch.device,
+    *,
+    precision: str = "fp32",
+) -> npt.NDArray[np.float64]:
+    """Unit embeddings (K, D) of images (K, H, W, 3); images and mirrors are summed with `flip`."""
+    backbone.eval()
+    views: list[list[npt.NDArray[np.float32]]] = [[], []]
+    with torch.inference_mode(), autocast(device, precision):
+        for start in range(0, len(images_KHWC), reward.batch_size):
+            batch = torch.from_numpy(images_KHWC[start : start + reward.batch_size])
+            pixels_BCHW = to_pixels(batch, model, device)
+            views[0].append(backbone(pixels_BCHW).float().cpu().numpy())
+            if reward.flip:
+                views[1].append(backbone(pixels_BCHW.flip(3)).float().cpu().numpy())
+    embedded = [np.concatenate(view) for view in views if view]
+    return combine_views(*embedded, flip="sum" if reward.flip else "none")
+
+
+def score(
+    embeddings_KD: npt.NDArray[np.float64], pairs: Pairs, reward: RewardConfig, *, seed: int
+) -> Score:
+    """Verification accuracy of embedded images on their pairs.
+
+    Raises:
+        DataError: an embedding is not finite, or a fold holds one class only.
+    """
+    result = verify(
+        embeddings_KD[pairs.first],
+        embeddings_KD[pairs.second],
+        pairs.same,
+        pairs.fold,
+        rule=reward.rule,
+        flip="sum" if reward.flip else "none",
+    )
+    error = identity_bootstrap_se(
+        result.correct_P,
+        pairs.identity[pairs.first],
+        pairs.identity[pairs.second],
+        samples=reward.bootstrap_samples,
+        seed=seed,
+    )
+    return Score(result.accuracy, error, result)

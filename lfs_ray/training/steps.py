@@ -1,0 +1,114 @@
+"""The training loop of one trial: batches -> steps, with guards against non-finite numbers."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lfs_ray.config.sections import ModelConfig, OptimizerConfig
+from lfs_ray.data.loader import Batch
+from lfs_ray.errors import TrainingError
+from lfs_ray.training.device import autocast
+from lfs_ray.training.schedule import RateSchedule
+from lfs_ray.training.state import TrainingState
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trained:
+    """What a training loop did."""
+
+    loss: float
+    """Mean over the images of the finite steps."""
+    images: int
+    train_s: float
+    data_wait_s: float
+    nonfinite_steps: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Loop:
+    """A training loop for one device and configuration."""
+
+    model: ModelConfig
+    optimizer: OptimizerConfig
+    rates: RateSchedule
+    device: torch.device
+    precision: str
+
+    def run(self, state: TrainingState, batches: Iterable[Batch], images_seen: int) -> Trained:
+        """Train on `batches`; the lineage has seen `images_seen` images before.
+
+        Raises:
+            TrainingError: more than `optimizer.max_nonfinite_steps` steps were not finite.
+        """
+        began = time.perf_counter()
+        total, images, waited_s, skipped = 0.0, 0, 0.0, 0
+        for part in state.parts.values():
+            part.train()
+        for batch in batches:
+            size = len(batch.labels_B)
+            images_seen += size + batch.skipped
+            waited_s += batch.wait_s
+            loss = self._step(state, batch, self.rates.rate(images_seen))
+            if math.isfinite(loss):
+                total, images = total + loss * size, images + size
+                continue
+            skipped += 1
+            if skipped > self.optimizer.max_nonfinite_steps:
+                raise TrainingError(self._refusal(state, skipped, loss, images_seen))
+        return Trained(
+            loss=total / images if images else math.nan,
+            images=images,
+            train_s=time.perf_counter() - began,
+            data_wait_s=waited_s,
+            nonfinite_steps=skipped,
+        )
+
+    def _step(self, state: TrainingState, batch: Batch, rate: float) -> float:
+        """One step of SGD; NaN when it was skipped since loss or gradient was not finite."""
+        images_BCHW = to_pixels(torch.from_numpy(batch.images_BHWC), self.model, self.device)
+        labels_B = torch.from_numpy(batch.labels_B).to(self.device, non_blocking=True)
+        with autocast(self.device, self.precision):
+            embedding_BD = state.backbone(images_BCHW)
+        loss = state.loss(state.classifier(embedding_BD), labels_B)
+        state.optimizer.zero_grad(set_to_none=True)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            return math.nan
+        state.scaler.scale(loss).backward()
+        state.scaler.unscale_(state.optimizer)
+        norm = self._clip([parameter for _, parameter in state.parameters()])
+        # A scaler that overflows skips the step itself and lowers its scale: no failure.
+        if not math.isfinite(norm) and not state.scaler.is_enabled():
+            return math.nan
+        for group in state.optimizer.param_groups:
+            group["lr"] = rate
+        state.scaler.step(state.optimizer)
+        state.scaler.update()
+        return value
+
+    def _clip(self, parameters: list[torch.nn.Parameter]) -> float:
+        limit = self.optimizer.clip_norm if self.optimizer.clip_norm > 0 else math.inf
+        return float(torch.nn.utils.clip_grad_norm_(parameters, limit))
+
+    def _refusal(self, state: TrainingState, skipped: int, loss: float, images_seen: int) -> str:
+        largest = max(float(parameter.detach().norm()) for _, parameter in state.parameters())
+        return (
+            f"at most {self.optimizer.max_nonfinite_steps} steps of a trial may be non-finite, "
+            f"found {skipped} (loss {loss}, learning rate {self.rates.rate(images_seen):.3g}, "
+            f"lineage image {images_seen}, largest weight norm {largest:.3g}): lower "
+            f"optimizer.learning_rate or search.margin_max"
+        )
+
+
+def to_pixels(images_BHWC: Tensor, model: ModelConfig, device: torch.device) -> Tensor:
+    """Uint8 pixels (B, H, W, 3) -> normalised (B, 3, H, W); bytes travel, not floats."""
+    if device.type == "cuda":
+        images_BHWC = images_BHWC.pin_memory()
+    images_BCHW = images_BHWC.to(device, non_blocking=True).permute(0, 3, 1, 2).to(torch.float32)
+    return images_BCHW.sub_(model.pixel_mean).div_(model.pixel_scale)

@@ -1,0 +1,157 @@
+"""Train and score one trial; the process keeps the material and the last state between trials."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from lfs_ray.config.sections import Config, LossConfig
+from lfs_ray.data.loader import Batch, batches
+from lfs_ray.data.stream import stream_flips, stream_indices
+from lfs_ray.losses.catalogue import SEARCHED_LOSSES, build_loss
+from lfs_ray.losses.contract import ClassifierLoss
+from lfs_ray.seeds import derive_seed
+from lfs_ray.training.checkpoint import encode, model_facts
+from lfs_ray.training.device import prepare_process
+from lfs_ray.training.material import Material
+from lfs_ray.training.schedule import RateSchedule
+from lfs_ray.training.scoring import Score, embed, score
+from lfs_ray.training.state import Arrays, TrainingState
+from lfs_ray.training.steps import Loop, Trained
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrialSpec:
+    """A trial as training sees it: plain numbers."""
+
+    loss: LossConfig
+    space: str
+    """What theta's numbers are."""
+    theta: tuple[float, ...]
+    """Empty for a hand-made loss."""
+    seed: int
+    stream_seed: int
+    init_seed: int
+    first_image: int
+    """Stream position of the first image: the images of the lineage before."""
+    num_images: int
+    """Images of the trial."""
+    total_images: int
+    """Images of the whole lineage."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrialResult:
+    """What a trial gave."""
+
+    score: Score
+    trained: Trained
+    eval_s: float
+
+
+class Trainer:
+    """Trains trials in this process, one after the other.
+
+    Args:
+        config: a resolved configuration.
+        material: its data.
+    """
+
+    def __init__(self, config: Config, material: Material) -> None:
+        self.config = config
+        self.material = material
+        self.device = prepare_process(config.worker)
+        self._state: TrainingState | None = None
+
+    def train(
+        self, spec: TrialSpec, parent: Arrays | None, *, parent_name: str = ""
+    ) -> TrialResult:
+        """Train one trial from its parent (None: initial weights) and score it.
+
+        Raises:
+            TrainingError: too many non-finite steps.
+            DataError: images are missing or undecodable, or an embedding is not finite.
+        """
+        torch.manual_seed(derive_seed(spec.seed, "torch"))
+        state = self._new_state(spec)
+        if parent is not None:
+            state.load(parent, name=parent_name)
+        self._state = state
+        trained = self._loop(spec).run(state, self._batches(spec), spec.first_image)
+        began = time.perf_counter()
+        result = self.score(state, spec.seed)
+        return TrialResult(result, trained, time.perf_counter() - began)
+
+    def score(self, state: TrainingState, seed: int) -> Score:
+        """Score a state on the reward's pairs."""
+        config, reward = self.config, self.material.reward
+        embeddings_KD = embed(
+            state.backbone,
+            reward.images_KHWC,
+            config.model,
+            config.reward,
+            self.device,
+            precision=config.worker.precision,
+        )
+        return score(
+            embeddings_KD, reward.pairs, config.reward, seed=derive_seed(seed, "bootstrap")
+        )
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Copies of the state that the last trial ended with."""
+        assert self._state is not None
+        return self._state.arrays()
+
+    def encode(self, arrays: Arrays, facts: dict[str, object]) -> bytes:
+        """A checkpoint of `arrays`; the model's own facts are added."""
+        return encode(arrays, {"model": model_facts(self.config.model), **facts})
+
+    def _new_state(self, spec: TrialSpec) -> TrainingState:
+        config = self.config
+        return TrainingState(
+            config.model,
+            config.optimizer,
+            self.material.faces.num_classes,
+            loss_of(spec),
+            self.device,
+            init_seed=spec.init_seed,
+            use_scaler=config.worker.precision == "fp16",
+        )
+
+    def _loop(self, spec: TrialSpec) -> Loop:
+        config = self.config
+        rates = RateSchedule(config.optimizer, len(self.material.faces), spec.total_images)
+        return Loop(
+            model=config.model,
+            optimizer=config.optimizer,
+            rates=rates,
+            device=self.device,
+            precision=config.worker.precision,
+        )
+
+    def _batches(self, spec: TrialSpec) -> Iterator[Batch]:
+        config, faces = self.config, self.material.faces
+        start, count = spec.first_image, spec.num_images
+        return batches(
+            faces,
+            stream_indices(spec.stream_seed, len(faces), start, count),
+            stream_flips(spec.stream_seed, start, count, config.data.flip_probability),
+            batch_size=config.optimizer.batch_size,
+            size_px=config.model.input_size_px,
+            colour=config.model.colour,
+            threads=config.worker.loader_threads,
+            max_bad_images=config.data.max_bad_images,
+        )
+
+
+def loss_of(spec: TrialSpec) -> ClassifierLoss:
+    """The trial's loss: searched under its theta, or hand-made."""
+    loss = spec.loss
+    if loss.name in SEARCHED_LOSSES:
+        return build_loss(loss.name, scale=loss.scale, theta=spec.theta, space=spec.space)
+    margin = None if loss.name == "normface" else loss.margin
+    return build_loss(loss.name, scale=loss.scale, margin=margin, rule=loss.rule, grad=loss.grad)

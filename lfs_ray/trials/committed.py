@@ -1,0 +1,82 @@
+"""The committed rounds of a run, read through the generations that own them.
+
+Between `ownership` (which files count) and its users: `read` makes a DataFrame of the tables, a
+search that goes on folds the rounds into its policy.
+"""
+
+from __future__ import annotations
+
+import json
+
+import pyarrow as pa
+
+from lfs_ray.errors import RunError
+from lfs_ray.storage import Storage
+from lfs_ray.trials.ownership import Generation, select
+from lfs_ray.trials.rounds import Round, read_table, rounds_of, take_rounds
+
+_NUM_TRIES = 5
+
+
+def trials_folder(population: str) -> str:
+    """Folder of a population's round files, relative to the run."""
+    return f"populations/{population}/trials"
+
+
+def committed_rounds(storage: Storage, population: str) -> list[Round]:
+    """Committed rounds of a population, from round 0 without a gap.
+
+    Raises:
+        RunError: a file cannot be read.
+    """
+    tables = committed_tables(storage, population)
+    return [one for table in tables for one in rounds_of(table)]
+
+
+def committed_tables(storage: Storage, population: str) -> list[pa.Table]:
+    """Committed rounds of a population.
+
+    A running search may compact files between our listing and our reading; then the
+    originals are gone, the compacted file is there, and a second look finds it.
+    """
+    folder = trials_folder(population)
+    for _ in range(_NUM_TRIES):
+        generations = read_generations(storage)
+        selected = select(storage.list(folder), generations, population)
+        try:
+            return [_read_rounds(storage, folder, *part) for part in selected]
+        except FileNotFoundError as error:
+            missing = error
+    raise RunError(
+        f"{storage.path(folder)} must hold the rounds it lists, found them removed while being "
+        f"read, {_NUM_TRIES} times ({missing}): try again"
+    )
+
+
+def _read_rounds(storage: Storage, folder: str, name: str, first: int, last: int) -> pa.Table:
+    """Rounds first..last (inclusive) of a file."""
+    path = f"{folder}/{name}"
+    table = read_table(storage.read(path), name=storage.path(path))
+    return take_rounds(table, first, last, name=storage.path(path))
+
+
+def read_generations(storage: Storage) -> list[Generation]:
+    """All generations of a run, in order of their names.
+
+    Raises:
+        RunError: one cannot be read.
+    """
+    names = [name for name in storage.list("generations") if name.endswith(".json")]
+    return [_generation(storage, f"generations/{name}") for name in names]
+
+
+def _generation(storage: Storage, name: str) -> Generation:
+    try:
+        content = json.loads(storage.read(name))
+        first_rounds = {str(key): int(value) for key, value in content["first_round"].items()}
+        return int(content["generation"]), first_rounds
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RunError(
+            f"{storage.path(name)} must name a generation and the first round of each "
+            f"population, found something else ({error!r}): restore it from a copy"
+        ) from error
