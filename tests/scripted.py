@@ -71,7 +71,8 @@ class Keeper:
     plan: Plan
     searcher: Searcher
     committed: list[ClosedRound] = field(default_factory=list)
-    journal: list[Completed] = field(default_factory=list)
+    journal: dict[int, Completed] = field(default_factory=dict)
+    """By member, as a file of the same name replaces the one before."""
     checkpoints: set[str] = field(default_factory=set)
     completions: list[Completed] = field(default_factory=list)
     """Everything that was ever complete, whether it was written down in time or not."""
@@ -91,8 +92,8 @@ class Keeper:
             assert [state.digest() for state in states[1:]] == [
                 closed.policy_state.digest() for closed in self.committed
             ]
-            self.population.advance(ClosedRound((), states[-1], last.parent))
-        self.population.adopt(self.journal)
+            self.population.resume(states[-1], last.parent)
+        self.population.adopt([entry for entry in self.journal.values() if self.is_whole(entry)])
         self._commit()
 
     def call(self, ask: Callable[[Population], Answer], dies_after: int | None = None) -> Answer:
@@ -101,7 +102,7 @@ class Keeper:
         completed = self.population.take_completed()
         self.completions += completed
         files = [entry for entry in completed if not entry.outcome.error]
-        self.journal += files[:dies_after]
+        self.journal |= {entry.member: entry for entry in files[:dies_after]}
         if dies_after is None or dies_after > len(files):
             self._commit()
         if dies_after is not None:
@@ -109,13 +110,17 @@ class Keeper:
             raise AnswerLost
         return answer
 
+    def is_whole(self, entry: Completed) -> bool:
+        """Whether the checkpoint of a trial that has one is there."""
+        return entry.checkpoint is None or entry.checkpoint.name in self.checkpoints
+
     def _commit(self) -> None:
         closed = self.population.closed()
         if closed is None:
             return
         self.committed.append(closed)
         self.checkpoints = {closed.parent.checkpoint.name} & self.checkpoints
-        self.journal = []
+        self.journal = {}
         self.population.advance(closed)
 
     # ---- calls of workers

@@ -25,7 +25,7 @@ from hypothesis.stateful import (
 from scripted import AnswerLost, Keeper, ScriptedTraining, as_bits, run_undisturbed
 from strategies import plans, searchers, trainings
 
-from lfs_ray.search.messages import Completed, Lease, Verdict, WorkerId
+from lfs_ray.search.messages import Lease, Verdict, WorkerId
 from lfs_ray.search.searcher import Plan, Searcher
 
 WORKERS = 3
@@ -57,15 +57,6 @@ class Call:
 
 def rank(reward: float, member: int) -> tuple[float, int]:
     return (-reward, member)
-
-
-def is_dominated(entry: Completed, earlier: list[Completed]) -> bool:
-    """Whether a better trial with a checkpoint was complete before."""
-    return any(
-        other.checkpoint is not None
-        and rank(other.outcome.reward, other.member) < rank(entry.outcome.reward, entry.member)
-        for other in earlier
-    )
 
 
 class Interleavings(RuleBasedStateMachine):
@@ -171,7 +162,12 @@ class Interleavings(RuleBasedStateMachine):
         """Keep what is better than every complete trial; None: this rule doesn't decide."""
         if lease.round != len(self.keeper.committed) or self.keeper.over:
             return Verdict.GONE
-        done = {entry.member: entry.outcome.reward for entry in self.keeper.journal}
+        trials = self.keeper.population._trials
+        done = {
+            trial.member: trial.outcome.reward
+            for trial in trials
+            if trial.state == "complete" and trial.outcome and not trial.outcome.error
+        }
         if lease.member in done:
             return Verdict.DISCARD
         if not math.isfinite(reward):
@@ -187,8 +183,12 @@ class Interleavings(RuleBasedStateMachine):
         self.keeper.now_s += seconds
         self.keeper.call(lambda population: population.expire(self.keeper.now_s))
 
-    @rule()
-    def restart(self) -> None:
+    @rule(lost=st.sets(st.integers(0, 4), max_size=2))
+    def restart(self, lost: set[int]) -> None:
+        """With the files of some members gone, but never the parent's."""
+        for member in lost & self.keeper.journal.keys():
+            checkpoint = self.keeper.journal[member].checkpoint
+            self.keeper.checkpoints -= {checkpoint.name} if checkpoint else set()
         self.keeper.restart()
 
     # ---- what must always hold
@@ -207,11 +207,19 @@ class Interleavings(RuleBasedStateMachine):
                 assert weights.setdefault(trial, digest) == digest
 
     @invariant()
-    def the_journal_may_end_anywhere(self) -> None:
-        journal = self.keeper.journal
-        for i, entry in enumerate(journal):
-            assert entry.checkpoint is not None or is_dominated(entry, journal[:i])
-        assert len({entry.member for entry in journal}) == len(journal)
+    def discarded_trials_are_beaten_by_stored_ones(self) -> None:
+        done = [trial for trial in self.keeper.population._trials if trial.state == "complete"]
+        stored = [trial.order() for trial in done if trial.checkpoint]
+        for trial in done:
+            assert trial.outcome
+            assert trial.checkpoint or trial.outcome.error or min(stored) < trial.order()
+
+    @invariant()
+    def the_journal_holds_what_is_complete(self) -> None:
+        whole = {m for m, entry in self.keeper.journal.items() if self.keeper.is_whole(entry)}
+        for trial in self.keeper.population._trials:
+            if trial.state == "complete" and trial.outcome and not trial.outcome.error:
+                assert trial.member in whole
 
     @invariant()
     def committed_rounds_are_those_of_an_undisturbed_run(self) -> None:
