@@ -98,7 +98,8 @@ def unknown_in(arguments: list[str]) -> list[str]:
     for word in arguments[:2]:
         if not re.fullmatch(r"[a-z]+", word) or (command and command != ["data"]):
             break
-        if not re.search(rf"^\W*{word}\b", help_of(*command), re.MULTILINE):
+        # A line of its own, or one of a list in braces.
+        if not re.search(rf"^\W*{word}\b|[{{,]{word}[,}}]", help_of(*command), re.MULTILINE):
             return [word]
         command.append(word)
     flags = [word.split("=")[0] for word in arguments if word.startswith("--")]
