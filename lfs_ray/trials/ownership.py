@@ -169,7 +169,7 @@ def _choose(
     if not valid:
         return None
     file = max(valid, key=lambda f: (f.compacted, f.generation, f.last, -f.first))
-    return file.name, start, _last_valid(file, generations, population, start)
+    return file.name, start, _last_valid(file, generations, population)
 
 
 def _counts(file: RoundFile, holder: int) -> bool:
@@ -177,12 +177,13 @@ def _counts(file: RoundFile, holder: int) -> bool:
     return holder <= file.generation if file.compacted else holder == file.generation
 
 
-def _last_valid(
-    file: RoundFile, generations: Sequence[Generation], population: str, start: int
-) -> int:
-    """Last round of the file that counts, when round `start` does."""
+def _last_valid(file: RoundFile, generations: Sequence[Generation], population: str) -> int:
+    """Last round of a file that counts, of one with a round that does.
+
+    A generation newer than the file then starts after that round.
+    """
     newer_starts = [
-        max(first_rounds[population], start)
+        first_rounds[population]
         for number, first_rounds in generations
         if population in first_rounds and number > file.generation
     ]

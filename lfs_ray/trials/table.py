@@ -66,8 +66,6 @@ def sorted_trials(frame: pd.DataFrame, sort: str) -> pd.DataFrame:
         hint = f"did you mean {' or '.join(near)}?" if near else f"use one of {', '.join(names)}"
         raise ConfigError(f"--sort must name a column of the trial table, found {sort!r}: {hint}")
     key = frame.reset_index()[sort]
-    if isinstance(key.dtype, pd.CategoricalDtype):
-        key = key.astype(key.cat.categories.dtype)
     order = key.sort_values(
         ascending=sort not in BEST_IS_LARGEST, kind="stable", na_position="last"
     )

@@ -165,6 +165,14 @@ def test_a_pair_on_the_threshold(
     assert result.correct_P[4:].tolist() == [same_is_right, different_is_right]
 
 
+def test_lfs_counts_from_half_a_bin_and_two_millionths_below() -> None:
+    # The different pair at .000501 lies above .0005 and below .000502: it is not accepted at the
+    # first threshold, .001, which therefore separates the classes.
+    training, truth = [0.0, 0.000501, 1.0, 1.0], [False, False, True, True]
+    result = verify_scores(training * 2, truth * 2, [0] * 4 + [1] * 4, rule="lfs")
+    assert result.thresholds == (0.001, 0.001)
+
+
 @pytest.mark.parametrize("rule", RULES)
 def test_embeddings_and_their_cosines_agree(rule: str) -> None:
     generator = np.random.default_rng(5)

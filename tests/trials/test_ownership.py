@@ -88,6 +88,7 @@ def test_a_late_commit_of_an_orphan_is_not_read() -> None:
 def test_a_file_of_the_future_is_not_read() -> None:
     names = [round_name(0, 7), compacted_name(0, 3, 1)]
     assert select(names[:1], starts(0), NAME) == []
+    assert select([round_name(0, 2)], starts(0, 5), NAME) == []
 
 
 def test_compacted_files_are_preferred_newest_then_longest() -> None:
@@ -127,6 +128,12 @@ def test_what_a_compacted_file_holds_may_be_removed() -> None:
         round_name(3, 1),
         compacted_name(0, 1, 1),
     ]
+
+
+def test_what_is_not_read_from_a_compacted_file_stays() -> None:
+    after_a_gap, late = round_name(7, 1), round_name(5, 1)
+    names = [compacted_name(0, 3, 1), after_a_gap, late, compacted_name(3, 5, 1)]
+    assert superseded(names, starts(0, 4), NAME) == []
 
 
 def test_nothing_of_an_unknown_newer_generation_is_removed() -> None:

@@ -116,6 +116,7 @@ def test_several_runs_have_a_run_level(run: Path, tmp_path: Path) -> None:
     assert frame.groupby(level="run").size().to_dict() == {"first": 12, "second": 2}
     pd.testing.assert_frame_equal(frame.loc["first"], read_trials(run))
     assert read_trials([run]).index.names[0] == "run"
+    pd.testing.assert_frame_equal(read_trials([other, run]), frame)
 
 
 def test_runs_of_one_name_are_told_apart_by_their_paths(tmp_path: Path) -> None:

@@ -124,6 +124,32 @@ def test_csv_keeps_every_value(frame: pd.DataFrame, tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["trials.csv"]
 
 
+def test_a_full_disk_leaves_the_old_file(
+    frame: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "trials.csv"
+    path.write_text("old")
+
+    def write_half(_: pd.DataFrame, target: Path) -> None:
+        target.write_text("half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pd.DataFrame, "to_csv", write_half)
+    with pytest.raises(RunError, match="No space left on device"):
+        write_csv(frame, path)
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [
+        ("trials.csv", "old")
+    ]
+
+
+def test_the_file_is_replaced_not_rewritten(frame: pd.DataFrame, tmp_path: Path) -> None:
+    path, reader = tmp_path / "trials.csv", tmp_path / "open"
+    path.write_text("old")
+    reader.hardlink_to(path)
+    write_csv(frame, path)
+    assert reader.read_text() == "old"
+
+
 def test_a_folder_that_is_not_there_is_one_line(frame: pd.DataFrame, tmp_path: Path) -> None:
     for path in (tmp_path / "absent" / "t.csv", tmp_path):
         with pytest.raises(RunError, match="--csv must name a file") as caught:
