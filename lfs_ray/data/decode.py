@@ -19,8 +19,8 @@ Pixels = NDArray[np.uint8]
 
 COLOURS = ("rgb", "bgr")
 _JPEG_START = b"\xff\xd8"
-# simplejpeg looks up the colour space of a header cut short (KeyError); Pillow reports broken files
-# by any of these, depending on format and place.
+# simplejpeg looks up the colour space of a header cut short (KeyError). Pillow reports broken
+# files by any of these, depending on format and place.
 _REFUSED = (OSError, ValueError, KeyError, SyntaxError, EOFError, Image.DecompressionBombError)
 
 

@@ -143,7 +143,11 @@ def whole_directory(dst: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         folder.chmod(0o755)
         yield folder
-        os.rename(folder, target)
+        try:
+            os.rename(folder, target)
+        except OSError:
+            refuse_existing(dst)  # another process was faster
+            raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

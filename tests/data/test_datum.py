@@ -48,7 +48,7 @@ def test_bytes_on_the_wire() -> None:
 
 
 def test_minimal_message_holds_the_image_in_field_1() -> None:
-    value = field(1, b"abc") + varint(2, 7)
+    value = field(9, b"other") + field(1, b"abc") + varint(2, 7)
     assert datum.decode(value).data == b"abc"
     assert datum.decode(value).shape_chw is None
 
@@ -72,10 +72,15 @@ def test_grey_plane_is_repeated() -> None:
     assert datum.decode(value).planes_rgb().tolist() == [[[5, 5, 5], [9, 9, 9]]]
 
 
-@pytest.mark.parametrize("extra", [varint(7, 1), b""], ids=["encoded", "shape does not fit"])
-def test_a_shape_beside_an_encoded_image_is_ignored(extra: bytes) -> None:
-    size = 6 if extra else 5
-    value = varint(1, 3) + varint(2, 1) + varint(3, 2) + field(4, b"x" * size) + extra
+@pytest.mark.parametrize(
+    ("channels", "size", "extra"),
+    [(3, 6, varint(7, 1)), (3, 5, b""), (2, 4, b"")],
+    ids=["encoded", "shape does not fit", "two channels"],
+)
+def test_a_shape_beside_an_encoded_image_is_ignored(
+    channels: int, size: int, extra: bytes
+) -> None:
+    value = varint(1, channels) + varint(2, 1) + varint(3, 2) + field(4, b"x" * size) + extra
     assert datum.decode(value).shape_chw is None
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -214,13 +215,25 @@ def test_no_class(tmp_path: Path) -> None:
 
 
 def test_an_interrupt_leaves_nothing(tmp_path: Path) -> None:
-    def records() -> object:
+    def records() -> Iterator[Record]:
         yield Record("a", encoded(pixels_of(0)), 0)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         write_packed(tmp_path / "set", records(), class_names=["a"], source={})
     assert not list(tmp_path.iterdir())
+
+
+def test_the_first_of_two_writers_wins(tmp_path: Path) -> None:
+    def records() -> Iterator[Record]:
+        yield Record("a", encoded(pixels_of(0)), 0)
+        write_packed(tmp_path / "set", [first], class_names=["a"], source={})
+
+    first = Record("b", encoded(pixels_of(1)), 0)
+    with pytest.raises(DataError, match=r"must be a new directory, .*set exists"):
+        write_packed(tmp_path / "set", records(), class_names=["a"], source={})
+    assert list(open_store(tmp_path / "set").keys()) == ["b"]
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
 
 
 def test_a_full_map_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
