@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,17 @@ _POSITION = re.compile(r"^(.*) \(at (.*)\)$", re.DOTALL)
 
 
 def load_config(
-    path: str | None, args: Sequence[str], *, prog: str, description: str = ""
+    path: str | None,
+    args: Sequence[str],
+    *,
+    prog: str,
+    description: str = "",
+    adapt: Callable[[Config], Config] | None = None,
 ) -> Config:
     """Read the file at `path` (None: defaults), lay the flags over it and check the result.
 
-    The configuration isn't resolved: populations may be implicit, seeds None.
+    The configuration isn't resolved: populations may be implicit, seeds None. `adapt` changes it
+    before it is checked.
 
     Raises:
         ConfigError: with every mistake of the file, the flags and their values, one line each.
@@ -37,6 +43,18 @@ def load_config(
     table = {} if path is None else read_toml(path)
     place = "the configuration" if path is None else path
     config, mistakes = parse_flags(args, table, prog=prog, description=description, place=place)
+    return _checked(adapt(config) if adapt else config, mistakes)
+
+
+def load_stored(text: str, args: Sequence[str], *, place: str) -> Config:
+    """Read the configuration in `text`, a run's own, and lay the flags over it.
+
+    Raises:
+        ConfigError: with every mistake, one line each.
+    """
+    config, mistakes = parse_flags(
+        args, parse_toml(text, place=place), prog="lfs-ray search", place=place
+    )
     return _checked(config, mistakes)
 
 

@@ -14,7 +14,7 @@ BackboneName = Literal[
 ]
 LossName = Literal["normface", "am_softmax", "arcface", "global", "local"]
 SpaceName = Literal["margin", "raw", "log", "released-global", "released-local"]
-PolicyName = Literal["fixed", "random", "reinforce", "selection_only"]
+PolicyName = Literal["fixed", "random", "reinforce", "selection_only", "schedule"]
 ShapingName = Literal["std", "centre", "range", "rank"]
 RuleName = Literal["insightface", "facex", "lfs"]
 
@@ -129,6 +129,8 @@ class SearchConfig:
     """First epochs trained by one member under `warmup_theta`, without drawing."""
     warmup_theta: float | None = None
     """Theta of the warm-up; None: the start."""
+    script: tuple[float, ...] = ()
+    """Thetas of policy `schedule`, round after round (`lfs-ray train --schedule` fills it in)."""
     seed: int | None = None
     """Seed of the population; None: run.seed."""
 

@@ -7,7 +7,7 @@ plan).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lfs_ray.config.sections import Config, LossConfig, PopulationConfig, SearchConfig
@@ -94,11 +94,18 @@ def build_searcher(search: SearchConfig, loss: LossConfig) -> Searcher:
     )
     start = drawn.default_start if search.start is None else search.start
     warmup = start if search.warmup_theta is None else search.warmup_theta
+    scripted = search.policy == "schedule"
     return Searcher(
         method=search.policy,
         space=drawn,
-        policy=build_policy(search.policy, drawn, settings),
+        policy=build_policy("fixed" if scripted else search.policy, drawn, settings),
+        script=tuple(_batched(search.script, size)) if scripted else (),
         shaping=search.shaping,
         advantage_floor=search.advantage_floor,
         warmup_theta=(warmup,) * size,
     )
+
+
+def _batched(numbers: Sequence[float], size: int) -> list[tuple[float, ...]]:
+    """The numbers in tuples of `size`."""
+    return [tuple(numbers[i : i + size]) for i in range(0, len(numbers), size)]

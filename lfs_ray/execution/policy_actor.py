@@ -1,13 +1,14 @@
 """The policy actor: the coordinator behind Ray calls, all policies of a run in one named actor.
 
-Asynchronous, so that a worker with nothing to do waits inside its call (a long poll) while others report.
-Pinned to the head node by its creator; after a death Ray starts it again, and it takes up the run from
-its files. It imports no torch.
+Asynchronous, so that a worker with nothing to do waits inside its call (a long poll) while others
+report. Pinned to the head node by its creator; after a death Ray starts it again, and it takes up
+the run from its files. It imports no torch.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 from lfs_ray.config.load import read_config
 from lfs_ray.execution.coordinator import Coordinator, Reply, Standing
@@ -76,10 +77,8 @@ class PolicyActor:
         end = loop.time() + LONG_POLL_S
         while reply.kind == "wait" and loop.time() < end:
             changed = self._changed
-            try:
+            with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(changed.wait(), EXPIRY_CHECK_S)
-            except TimeoutError:
-                pass
             reply = self._coordinator.lease(worker)
         return reply
 

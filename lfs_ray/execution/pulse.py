@@ -1,7 +1,7 @@
 """A worker's pulse: signs of life from a process of its own, while training holds the interpreter.
 
-The pulse runs beside its worker on the same node and dies with it (it is the worker's own actor). It
-knows the lease that the worker holds and prolongs it as long as the worker's process exists.
+The pulse runs beside its worker on the same node and dies with it (it is the worker's own actor).
+It knows the lease that the worker holds and prolongs it as long as the worker's process exists.
 """
 
 from __future__ import annotations

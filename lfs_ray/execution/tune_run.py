@@ -1,9 +1,9 @@
 """A search on Ray: one named policy actor, and workers that Ray Tune runs as its trials.
 
-Each Tune trial is one worker for the whole search; it reports every finished trial to Tune as well, so
-that Tune's tables, callbacks and loggers work. Tune's own folder lies in temporary storage: nothing of
-ours reads it. A worker whose process dies is started again by Tune, without end: the population decides
-when a trial has failed.
+Each Tune trial is one worker for the whole search; it reports every finished trial to Tune as
+well, so that Tune's tables, callbacks and loggers work. Tune's own folder lies in temporary
+storage: nothing of ours reads it. A worker whose process dies is started again by Tune, without
+end: the population decides when a trial has failed.
 """
 
 from __future__ import annotations
@@ -68,7 +68,12 @@ def connect(worker: WorkerConfig) -> bool:
     if ray.is_initialized():
         return False
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    quiet = {"log_to_driver": False, "logging_level": "ERROR", "namespace": NAMESPACE}
+    os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
+    quiet: dict[str, Any] = {
+        "log_to_driver": False,
+        "logging_level": "ERROR",
+        "namespace": NAMESPACE,
+    }
     try:
         if worker.ray_address:
             ray.init(address=worker.ray_address, **quiet)
@@ -84,20 +89,36 @@ def connect(worker: WorkerConfig) -> bool:
     return True
 
 
+def disconnect() -> None:
+    """Leave the cluster; one that was started here ends."""
+    ray.shutdown()
+
+
 def resources(worker: WorkerConfig) -> dict[str, float]:
     """What Ray reserves for one worker; a GPU where the cluster has one and nothing is said."""
     gpus = worker.gpus
     if gpus is None:
-        wanted = worker.device != "cpu" and ray.cluster_resources().get("GPU", 0) > 0
+        wanted = worker.device != "cpu" and _cluster().get("GPU", 0) > 0
         gpus = 1.0 if wanted else 0.0
     return {"cpu": worker.cpus, "gpu": gpus}
+
+
+def _cluster() -> dict[str, float]:
+    """Resources of the whole cluster."""
+    whole: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return whole
+
+
+def _remote(cls: type) -> Any:
+    """A Ray actor class; Ray's own types don't know an actor's methods."""
+    return ray.remote(cls)
 
 
 def count_workers(config: Config) -> int:
     """Workers: as configured, else the smaller of all members and the GPUs (or cores)."""
     if config.worker.count is not None:
         return config.worker.count
-    each, whole = resources(config.worker), ray.cluster_resources()
+    each, whole = resources(config.worker), _cluster()
     kind = "GPU" if each["gpu"] > 0 else "CPU"
     room = int(whole.get(kind, 0) / max(each[kind.lower()], 1e-9)) if each[kind.lower()] else 1
     members = sum(population.search.members for population in config.populations.values())
@@ -126,8 +147,8 @@ def run_on_ray(search: RaySearch, watch: Callable[[RayDesk], Any]) -> str:
 
 def _start_actor(search: RaySearch) -> Any:
     name = f"policy-{uuid.uuid4().hex[:12]}"
-    head = {HEAD: 0.001} if HEAD in ray.cluster_resources() else {}
-    remote = ray.remote(PolicyActor).options(
+    head = {HEAD: 0.001} if HEAD in _cluster() else {}
+    remote = _remote(PolicyActor).options(
         name=name,
         namespace=NAMESPACE,
         num_cpus=0,
@@ -169,7 +190,7 @@ def run_worker(
 ) -> None:
     """One worker: a Tune function trainable."""
     worker = WorkerId(index=int(config["worker"]), incarnation=uuid.uuid4().hex)
-    pulse = ray.remote(Pulse).options(num_cpus=0).remote(actor, worker, os.getpid(), heartbeat_s)
+    pulse = _remote(Pulse).options(num_cpus=0).remote(actor, worker, os.getpid(), heartbeat_s)
     pulse.run.remote()
     runner = _Pulsed(make_runner(), pulse)
     work(RayDesk(actor), runner, worker, _report)

@@ -66,7 +66,7 @@ def work(desk: Desk, runner: Runner, worker: WorkerId, report: Reporter) -> str:
             reply = desk.lease(worker)
             continue
         lease, began = reply.lease, time.time()
-        outcome = _attempt(lambda lease=lease: runner.train(lease), began, worker)  # type: ignore[misc]
+        outcome = _attempt(runner, lease, began, worker)
         reply = desk.report(worker, lease, outcome)
         if reply.kind == "store":
             reply, outcome = _store(desk, runner, worker, lease, outcome)
@@ -91,9 +91,9 @@ def _store(
     return desk.stored(worker, lease, outcome, checkpoint), outcome
 
 
-def _attempt(train: Callable[[], Outcome], began: float, worker: WorkerId) -> Outcome:
+def _attempt(runner: Runner, lease: Lease, began: float, worker: WorkerId) -> Outcome:
     try:
-        outcome = train()
+        outcome = runner.train(lease)
     except Exception as error:
         outcome = failure(error, Outcome(), worker)
     costs = {

@@ -113,6 +113,8 @@ class Searcher:
     shaping: str = "std"
     advantage_floor: float = 1e-4
     warmup_theta: tuple[float, ...] = ()
+    script: tuple[tuple[float, ...], ...] = ()
+    """Thetas of a replayed schedule, one a round; empty: the policy draws."""
 
     def initial_state(self) -> PolicyState:
         """The policy before any round."""
@@ -128,6 +130,8 @@ class Searcher:
         warmup = number < plan.warmup_rounds
         if warmup:
             draws_BD = np.array([self.warmup_theta], dtype=np.float64)
+        elif self.script:
+            draws_BD = np.array([self.script[min(number, len(self.script) - 1)]], dtype=np.float64)
         else:
             seed = derive_seed(plan.seed, "draw", number)
             draws_BD = self.policy.sample(state, seed, plan.members)

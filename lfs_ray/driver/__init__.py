@@ -1,0 +1,1 @@
+"""What a command does: directories, a search from start to end, training, evaluation."""

@@ -1,0 +1,36 @@
+"""What a search is about to do, in words: shown before it starts, and by `--dry-run`."""
+
+from __future__ import annotations
+
+from lfs_ray.config.sections import Config
+from lfs_ray.execution.blueprint import lengths, plan_population
+from lfs_ray.training.material import Material
+
+
+def describe(config: Config, material: Material, url: str) -> str:
+    """Data, populations and lengths of a resolved configuration."""
+    faces, reward = material.faces, material.reward
+    lines = [
+        f"Run        {url}",
+        f"Data       {len(faces)} images of {faces.num_classes} identities; reward on "
+        f"{len(reward.pairs.same)} pairs of {len(reward.images_KHWC)} images",
+        f"Model      {config.model.backbone}, {config.model.input_size_px} px, embedding "
+        f"{config.model.embedding_dim}; {config.worker.precision}",
+    ]
+    return "\n".join(
+        lines + [_population(config, name, len(faces)) for name in config.populations]
+    )
+
+
+def _population(config: Config, name: str, epoch_images: int) -> str:
+    population = config.populations[name]
+    search, loss = population.search, population.loss
+    plan, searcher = plan_population(config, name, epoch_images)
+    length = lengths(config, population, epoch_images)
+    margin = searcher.margin_of(searcher.initial_state())
+    total = length.total_images * plan.members
+    return (
+        f"Population {name}: {search.policy} on {loss.name} ({search.space}), "
+        f"{plan.rounds} rounds x {plan.members} members x {length.round_images} images = {total} images, "
+        f"{plan.rounds * plan.round_epochs:.2f} lineage epochs, margin {margin:.3f}"
+    )

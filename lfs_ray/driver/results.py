@@ -1,0 +1,121 @@
+"""The end of a search: schedules, final models, report-set scores and the table of results.
+
+Everything here is computed again from the committed rounds, so that a search interrupted at its
+end is simply finished by a resume.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from lfs_ray.config.sections import Config
+from lfs_ray.driver.schedule import schedule_text
+from lfs_ray.execution.blueprint import build_searcher
+from lfs_ray.seeds import derive_seed
+from lfs_ray.storage import Storage
+from lfs_ray.training.device import prepare_process
+from lfs_ray.training.material import PairSet, open_pairs
+from lfs_ray.training.model_file import extract_backbone, load_backbone
+from lfs_ray.training.scoring import Score, embed, score
+from lfs_ray.trials.committed import committed_rounds
+from lfs_ray.trials.rounds import Round
+
+RESULTS_NAME = "results.csv"
+
+
+@dataclass(frozen=True, slots=True)
+class _Winner:
+    """The last parent of a population."""
+
+    population: str
+    row: Mapping[str, object]
+    images_trained: float
+    model: bytes
+
+
+def write_results(storage: Storage, config: Config) -> pd.DataFrame:
+    """Write schedules, final models, scores and results.csv of a finished search; the table.
+
+    One row a population: method, reward and each report set's accuracy with its standard error,
+    epochs of the lineage and trained epochs over all members.
+    """
+    winners = []
+    for name, population in config.populations.items():
+        rounds = committed_rounds(storage, name)
+        names = build_searcher(population.search, population.loss).space.names
+        text = schedule_text(name, population, rounds, names)
+        storage.write(f"populations/{name}/schedule.toml", text.encode())
+        winners.append(_write_winner(storage, name, rounds))
+    rows = [_row(winner) for winner in winners]
+    for report, paths in sorted(config.report.items()):
+        pair_set = open_pairs(paths, config.model)
+        scores = {one.population: _score(config, one, pair_set) for one in winners}
+        storage.write(f"scores/{report}.parquet", _scores_blob(scores, pair_set))
+        for row in rows:
+            result = scores[str(row["population"])]
+            row[f"{report}_accuracy"] = result.accuracy
+            row[f"{report}_se"] = result.standard_error
+    table = pd.DataFrame(rows).set_index("population")
+    storage.write(RESULTS_NAME, table.to_csv().encode())
+    return table
+
+
+def _write_winner(storage: Storage, name: str, rounds: list[Round]) -> _Winner:
+    """Write the final model of a population."""
+    row = next(row for row in rounds[-1].rows if row["selected"])
+    checkpoint = str(row["checkpoint"])
+    facts = {"epochs": row["epochs"], "reward": row["reward"]}
+    model = extract_backbone(storage.read(checkpoint), facts, name=checkpoint)
+    storage.write(f"populations/{name}/model.safetensors", model)
+    epochs = sum(float(str(r["epochs"])) / (one.number + 1) for one in rounds for r in one.rows)
+    return _Winner(name, row, epochs, model)
+
+
+def _row(winner: _Winner) -> dict[str, object]:
+    row = winner.row
+    return {
+        "population": winner.population,
+        "method": row["method"],
+        "margin": row["margin"],
+        "reward": row["reward"],
+        "reward_se": row["reward_se"],
+        "lineage_epochs": row["epochs"],
+        "trained_epochs": round(winner.images_trained, 6),
+    }
+
+
+def _score(config: Config, winner: _Winner, pair_set: PairSet) -> Score:
+    device = prepare_process(config.worker)
+    backbone, model = load_backbone(winner.model, name=winner.population)
+    embeddings_KD = embed(backbone.to(device), pair_set.images_KHWC, model, config.reward, device)
+    seed = derive_seed(config.run.seed, "report")
+    return score(embeddings_KD, pair_set.pairs, config.reward, seed=seed)
+
+
+def _scores_blob(scores: Mapping[str, Score], pair_set: PairSet) -> bytes:
+    """Parquet of every pair's score, for paired statistics."""
+    pairs = pair_set.pairs
+    frames = [
+        pd.DataFrame(
+            {
+                "population": name,
+                "pair": range(len(pairs.same)),
+                "fold": pairs.fold,
+                "same": pairs.same,
+                "first": [pairs.keys[i] for i in pairs.first],
+                "second": [pairs.keys[i] for i in pairs.second],
+                "first_identity": pairs.identity[pairs.first],
+                "second_identity": pairs.identity[pairs.second],
+                "score": result.verification.scores_P,
+                "correct": result.verification.correct_P,
+            }
+        )
+        for name, result in scores.items()
+    ]
+    sink = io.BytesIO()
+    pd.concat(frames, ignore_index=True).to_parquet(sink, index=False)
+    return sink.getvalue()

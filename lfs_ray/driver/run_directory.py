@@ -1,0 +1,125 @@
+"""A run directory before its search: new, to be continued, finished, or not a run."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from lfs_ray.config.load import read_config
+from lfs_ray.config.resume import refused_changes
+from lfs_ray.config.sections import Config, DataConfig, ReportConfig
+from lfs_ray.errors import ConfigError, RunError
+from lfs_ray.storage import Storage
+from lfs_ray.trials.committed import committed_rounds
+
+CONFIG_NAME = "config.toml"
+Resume = Literal["never", "auto", "must"]
+_URI = re.compile(r"^[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+
+
+def new_run_url(config: Config, file: str | None, now: datetime) -> str:
+    """Where a run without `--run-dir` goes: run.dir/run.name, or a new dated directory."""
+    stem = Path(file).stem if file else "example"
+    name = config.run.name or f"{stem}-{now:%Y%m%d-%H%M%S}"
+    return f"{config.run.dir.rstrip('/')}/{name}"
+
+
+def is_run(storage: Storage) -> bool:
+    """Whether the directory holds a run."""
+    return storage.exists(CONFIG_NAME)
+
+
+def stored_text(url: str) -> str:
+    """The configuration of a run as text, empty where there is no run."""
+    storage = Storage(url) if url else None
+    return storage.read(CONFIG_NAME).decode() if storage and is_run(storage) else ""
+
+
+def stored_config(storage: Storage) -> Config:
+    """The resolved configuration of a run."""
+    text = storage.read(CONFIG_NAME).decode()
+    return read_config(text, place=storage.path(CONFIG_NAME))
+
+
+def check_directory(storage: Storage, resume: Resume) -> None:
+    """Refuse a directory that can't take or continue a run.
+
+    Raises:
+        RunError: one line.
+    """
+    if is_run(storage):
+        return
+    if storage.list():
+        raise RunError(
+            f"--run-dir must be a run or a new directory, found {storage.url} with other files "
+            f"and no {CONFIG_NAME}: choose another directory"
+        )
+    if resume == "must":
+        raise RunError(
+            f"--resume must needs a run to continue, found none at {storage.url}: check the "
+            f"directory, or leave --resume out"
+        )
+
+
+def check_resume(storage: Storage, config: Config, resume: Resume, command: str) -> None:
+    """Refuse to continue an unfinished run unasked, or under a changed configuration.
+
+    Args:
+        storage: the run directory, which holds a run.
+        config: the resolved configuration of the command.
+        resume: what `--resume` says.
+        command: a command that continues the run.
+
+    Raises:
+        RunError: the run is unfinished and `--resume` says never.
+        ConfigError: a key changed that a resume must keep; all of them.
+    """
+    if resume == "never":
+        raise RunError(
+            f"a run that exists must be resumed, found an unfinished one at {storage.url}: "
+            f"continue it with `{command}`"
+        )
+    refused = refused_changes(stored_config(storage), config)
+    if refused:
+        raise ConfigError(refused)
+
+
+def is_finished(storage: Storage, config: Config) -> bool:
+    """Whether every round that the configuration asks for is committed and the results are."""
+    return storage.exists("results.csv") and all(
+        len(committed_rounds(storage, name)) >= population.search.rounds
+        and storage.exists(f"populations/{name}/model.safetensors")
+        for name, population in config.populations.items()
+    )
+
+
+def with_absolute_paths(config: Config) -> Config:
+    """The configuration with data paths that mean the same from every working directory."""
+    data, reports = config.data, config.report
+    return replace(
+        config,
+        data=_absolute_data(data),
+        report={
+            name: ReportConfig(images=absolute(report.images), pairs=absolute(report.pairs))
+            for name, report in reports.items()
+        },
+    )
+
+
+def absolute(path: str) -> str:
+    """A local path made absolute; an empty one or a URI as it is."""
+    return path if not path or _URI.match(path) else os.path.abspath(os.path.expanduser(path))
+
+
+def _absolute_data(data: DataConfig) -> DataConfig:
+    return replace(
+        data,
+        train=tuple(absolute(path) for path in data.train),
+        lists=tuple(absolute(path) for path in data.lists),
+        validation_images=absolute(data.validation_images),
+        validation_pairs=absolute(data.validation_pairs),
+    )

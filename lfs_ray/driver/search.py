@@ -1,0 +1,155 @@
+"""`lfs-ray search` and `train`: check everything, take up the run, search, write results."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+import pandas as pd
+from rich.console import Console
+
+from lfs_ray.config.dump import dump_toml
+from lfs_ray.config.resolve import resolve
+from lfs_ray.config.sections import Config
+from lfs_ray.driver.environment import record_environment
+from lfs_ray.driver.live import Ask, LiveDisplay
+from lfs_ray.driver.plan_text import describe
+from lfs_ray.driver.results import RESULTS_NAME, write_results
+from lfs_ray.driver.run_directory import (
+    CONFIG_NAME,
+    Resume,
+    check_directory,
+    check_resume,
+    is_finished,
+    is_run,
+    new_run_url,
+    with_absolute_paths,
+)
+from lfs_ray.errors import SearchError
+from lfs_ray.execution.blueprint import build_populations, lengths
+from lfs_ray.execution.coordinator import Coordinator
+from lfs_ray.execution.run_files import start_generation
+from lfs_ray.execution.serial import run_serial
+from lfs_ray.execution.trial_runner import TrialRunner
+from lfs_ray.execution.tune_run import RaySearch, connect, disconnect, run_on_ray
+from lfs_ray.storage import Storage
+from lfs_ray.training.material import Material, open_material
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """What the command line asks for.
+
+    Args:
+        config: a checked configuration, not resolved.
+        file: the configuration file, for names and messages.
+        run_dir: `--run-dir`; empty: a new dated directory.
+        resume: `--resume`.
+        dry_run: check and show the plan only.
+        command: first words of the command, for messages.
+    """
+
+    config: Config
+    file: str | None = None
+    run_dir: str = ""
+    resume: Resume = "never"
+    dry_run: bool = False
+    command: str = "lfs-ray search"
+
+
+def search(request: Request, console: Console) -> str:
+    """Run or continue a search; the run directory.
+
+    Raises:
+        LfsRayError: one line for each thing that is wrong; nothing half-written is left.
+    """
+    url = request.run_dir or new_run_url(request.config, request.file, datetime.now())
+    storage = Storage(url, fsync=request.config.storage.fsync)
+    name = url.rstrip("/").rpartition("/")[2]
+    config = resolve(with_absolute_paths(request.config), name=name)
+    check_directory(storage, request.resume)
+    if is_run(storage):
+        if is_finished(storage, config):
+            console.print(f"The run {url} is finished: nothing to do.", soft_wrap=True)
+            return url
+        check_resume(storage, config, request.resume, _continuation(request, url))
+    material = open_material(config)
+    build_populations(config, len(material.faces), boot="check")
+    console.print(describe(config, material, url), soft_wrap=True, highlight=False)
+    if request.dry_run:
+        return url
+    _prepare(storage, config, material)
+    stopped = _EXECUTORS[config.worker.executor](config, storage, material, console)
+    if stopped:
+        raise SearchError(f"{stopped}: `{_continuation(request, url)}`")
+    _show(write_results(storage, config), url, console)
+    return url
+
+
+def _continuation(request: Request, url: str) -> str:
+    words = [request.command, *([request.file] if request.file else [])]
+    return " ".join([*words, "--run-dir", url, "--resume", "must"])
+
+
+def _prepare(storage: Storage, config: Config, material: Material) -> None:
+    """The run's first files; config.toml makes a directory a run."""
+    storage.write(CONFIG_NAME, dump_toml(config).encode())
+    record_environment(storage, material.manifest())
+    if material.held_out is not None and not storage.exists("split.json"):
+        held_out = {"validation_labels": material.held_out.tolist()}
+        storage.write("split.json", json.dumps(held_out).encode())
+
+
+def _serial(config: Config, storage: Storage, material: Material, console: Console) -> str:
+    generation = start_generation(storage, config.populations)
+    coordinator = Coordinator(config, len(material.faces), storage, generation)
+    runner = TrialRunner(config, storage, material)
+
+    with _display(config, material, console)(
+        lambda: (coordinator.standings(), coordinator.stopped)
+    ):
+        return run_serial(coordinator, runner, lambda lease, outcome: None)
+
+
+def _ray(config: Config, storage: Storage, material: Material, console: Console) -> str:
+    ours = connect(config.worker)
+    try:
+        run = RaySearch(
+            config=config,
+            config_text=dump_toml(config),
+            epoch_images=len(material.faces),
+            storage=storage,
+            generation=start_generation(storage, config.populations),
+            make_runner=functools.partial(TrialRunner, config, storage),
+        )
+        display = _display(config, material, console)
+        return run_on_ray(run, lambda desk: display(desk.standings))
+    finally:
+        if ours:
+            disconnect()
+
+
+_EXECUTORS: dict[str, Callable[[Config, Storage, Material, Console], str]] = {
+    "ray": _ray,
+    "serial": _serial,
+}
+
+
+def _display(config: Config, material: Material, console: Console) -> Callable[[Ask], LiveDisplay]:
+    images = {
+        name: lengths(config, population, len(material.faces)).round_images
+        for name, population in config.populations.items()
+    }
+    live = config.logging.live == "always" or (
+        config.logging.live == "auto" and console.is_terminal
+    )
+    return lambda ask: LiveDisplay(console, ask, images, live=live)
+
+
+def _show(table: pd.DataFrame, url: str, console: Console) -> None:
+    text = table.to_string(float_format=lambda value: f"{value:.4f}")
+    console.print(text, soft_wrap=True, highlight=False)
+    console.print(f"Trials: lfs-ray trials {url}    Results: {url}/{RESULTS_NAME}", soft_wrap=True)
