@@ -55,13 +55,10 @@ def test_local_is_the_papers_formula_in_every_bin(scale: float) -> None:
 
 
 def test_a_bin_contains_its_upper_edge() -> None:
+    # Log-odds of 0 are p = 1/2 exactly: the upper edge of bin 4, not the start of bin 5.
+    gap_B = torch.tensor([200.0, 1e-9, 0.0, -1e-9, -200.0], dtype=torch.float64)
     loss = LocalShift(1.0, [float(j) for j in range(NUM_BINS)])
-    edges = loss.edges
-    p = torch.cat([edges, edges.nextafter(torch.tensor(2.0, dtype=torch.float64))])
-    bins = torch.bucketize(p, edges).tolist()
-    assert bins == [*range(9), *range(1, 10)]
-    extremes = loss.shift_of(torch.tensor([200.0, -200.0], dtype=torch.float64))
-    assert extremes.tolist() == [0.0, 9.0]
+    assert loss.shift_of(gap_B).tolist() == [0.0, 4.0, 4.0, 5.0, 9.0]
 
 
 def test_bins_follow_the_unshifted_probability() -> None:
