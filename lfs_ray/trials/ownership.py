@@ -16,6 +16,7 @@ An orphan's late commit is of a round that a newer generation owns; hence it is 
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -119,12 +120,16 @@ def select(
             "two drivers have started on this run at the same time; remove the later object"
         )
     newest = max(numbers, default=-1)
-    parsed = [file for file in map(parse_name, names) if file is not None]
-    files = [file for file in parsed if file.generation <= newest]
+    files = [file for file in map(parse_name, names) if file and file.generation <= newest]
+    compacted = [file for file in files if file.compacted]
+    singles: dict[int, list[RoundFile]] = defaultdict(list)
+    for file in files:
+        if not file.compacted:
+            singles[file.first].append(file)
     selected: list[tuple[str, int, int]] = []
     start = 0
     while True:
-        choice = _choose(files, generations, population, start)
+        choice = _choose([*compacted, *singles[start]], generations, population, start)
         if choice is None:
             return selected
         selected.append(choice)

