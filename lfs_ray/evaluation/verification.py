@@ -86,9 +86,11 @@ def verify_scores(
         DataError: lengths differ; a score is not finite; fewer than two folds; the training
             part of a fold has pairs of one class only.
 
+    Fold 0 sets the threshold of fold 1 just above the distance of its own same pair:
+
     >>> result = verify_scores([0.9, 0.1, 0.8, 0.2], [True, False, True, False], [0, 0, 1, 1])
-    >>> result.accuracy, len(result.thresholds)
-    (1.0, 2)
+    >>> result.accuracy, result.correct_P.tolist()
+    (0.75, [True, True, False, True])
     """
     measure = RULES[rule].from_score(np.asarray(scores_P, dtype=np.float64))
     return _verify(measure, same_P, fold_P, rule, flip)
