@@ -19,6 +19,11 @@ NOISE_LEVEL = 0.07  # largest amplitude of the uniform grain, as a share of whit
 LIGHT_CLOTH, DARK_CLOTH = (0.85, 0.90, 0.95), (0.20, 0.25, 0.35)
 BLACK_RIM, GOLD_RIM = (0.05, 0.05, 0.06), (0.55, 0.42, 0.25)
 DARK_PATCH, LIGHT_PATCH = (0.10, 0.08, 0.07), (0.90, 0.72, 0.60)
+_OCCLUDER_PARAMS = (
+    *("head_w", "eye_dx", "eye_y"),
+    *("glasses", "glasses_w", "glasses_h", "glasses_thick", "glasses_tint", "mask_top"),
+    *("patch_angle", "patch_away", "patch_r", "patch_long", "patch_tone"),
+)
 
 
 def paint_occluders(canvas: Canvas, person: Params, shot: Params) -> None:
@@ -37,7 +42,7 @@ def paint_occluders(canvas: Canvas, person: Params, shot: Params) -> None:
 
 
 def _pick(params: Params, index: NDArray[np.intp]) -> Params:
-    return {name: values[index] for name, values in params.items() if values.ndim == 2}
+    return {name: params[name][index] for name in _OCCLUDER_PARAMS if name in params}
 
 
 def _mask(canvas: Canvas, person: Params, shot: Params) -> None:

@@ -8,7 +8,8 @@ touches a pixel, hence the same bits on every platform.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,8 +30,8 @@ class Canvas:
         v: (B, N) along it, downwards.
         p: (B, N) across the surface of the head: yaw taken out as well.
         q: (B, N) along it: pitch taken out as well.
-        row_low: (size_px,) smallest q of each row over the batch.
-        row_high: (size_px,) largest q of each row over the batch.
+        row_low: Smallest q of each row and all below it, over the batch; ascending.
+        row_high: Largest q of each row and all above it, over the batch; ascending.
         crisp: Slope of an edge that is about a pixel wide.
     """
 
@@ -40,8 +41,8 @@ class Canvas:
     v: Plane
     p: Plane
     q: Plane
-    row_low: Plane
-    row_high: Plane
+    row_low: list[float]
+    row_high: list[float]
     crisp: float
 
     @property
@@ -63,18 +64,27 @@ class Canvas:
 
         What is painted outside of the band must have mask 0 and factor 1: this is only speed.
         """
-        touched = (self.row_high >= np.min(low)) & (self.row_low <= np.max(high))
-        found = np.flatnonzero(touched) if touched.any() else np.array([0, -1])
-        cut = slice(int(found[0]) * self.size_px, (int(found[-1]) + 1) * self.size_px)
-        u, v, p, q = self.u[:, cut], self.v[:, cut], self.p[:, cut], self.q[:, cut]
-        relief = self.relief[:, cut]
-        return replace(self, rgb=self.rgb[:, :, cut], relief=relief, u=u, v=v, p=p, q=q)
+        first = bisect_left(self.row_high, float(np.min(low)))
+        last = bisect_right(self.row_low, float(np.max(high)))
+        cut = slice(first * self.size_px, last * self.size_px)
+        return self._cut((slice(None), cut))
 
     def pick(self, index: NDArray[np.intp]) -> Canvas:
         """Copy some pictures of the batch to a canvas of their own."""
-        u, v, p, q = self.u[index], self.v[index], self.p[index], self.q[index]
-        relief = self.relief[index]
-        return replace(self, rgb=self.rgb[:, index], relief=relief, u=u, v=v, p=p, q=q)
+        return self._cut((index,))
+
+    def _cut(self, key: tuple[slice | NDArray[np.intp], ...]) -> Canvas:
+        return Canvas(
+            self.rgb[:, *key],
+            self.relief[key],
+            self.u[key],
+            self.v[key],
+            self.p[key],
+            self.q[key],
+            self.row_low,
+            self.row_high,
+            self.crisp,
+        )
 
     def emboss(self, strength: Plane | float, squared: Plane) -> None:
         """Raise (or lower) the relief by a smooth blob: squared distance (B, N) of radius 1."""
@@ -92,7 +102,8 @@ def new_canvas(person: Params, shot: Params, size_px: int) -> Canvas:
     p = _turn(u, SURFACE_W * person["head_w"], shot["yaw"])
     q = _turn(v, SURFACE_H * person["head_h"], shot["pitch"])
     rows = q.reshape(-1, size_px, size_px)
-    row_low, row_high = rows.min(axis=(0, 2)), rows.max(axis=(0, 2))
+    row_low = np.minimum.accumulate(rows.min(axis=(0, 2))[::-1])[::-1].tolist()
+    row_high = np.maximum.accumulate(rows.max(axis=(0, 2))).tolist()
     rgb = np.empty((3, *u.shape), dtype=np.float32)
     return Canvas(rgb, np.ones_like(u), u, v, p, q, row_low, row_high, size_px / 2.0)
 

@@ -111,16 +111,17 @@ def synthesize(spec: SyntheticFaces, dst: str) -> dict[str, object]:
 
 
 def _records(spec: SyntheticFaces, names: Sequence[str]) -> Iterator[Record]:
-    """Draw and compress every picture, identity by identity."""
-    for identity, name in enumerate(names):
-        for start in range(0, spec.images_per_identity, CHUNK):
-            images = np.arange(start, min(start + CHUNK, spec.images_per_identity))
-            pixels, quality = _draw(spec, np.full_like(images, identity), images)
-            for image, picture, percent in zip(images, pixels, quality, strict=True):
-                blob = simplejpeg.encode_jpeg(
-                    picture, quality=int(percent), colorsubsampling="420"
-                )
-                yield Record(f"{name}/{image:03d}.jpg", blob, identity)
+    """Draw and compress every picture, person by person, in full chunks."""
+    count = spec.images_per_identity
+    total = spec.num_identities * count
+    for start in range(0, total, CHUNK):
+        index = np.arange(start, min(start + CHUNK, total))
+        identities, images = np.divmod(index, count)
+        pixels, quality = _draw(spec, identities, images)
+        rows = zip(identities.tolist(), images.tolist(), pixels, quality.tolist(), strict=True)
+        for identity, image, picture, percent in rows:
+            blob = simplejpeg.encode_jpeg(picture, quality=percent, colorsubsampling="420")
+            yield Record(f"{names[identity]}/{image:03d}.jpg", blob, identity)
 
 
 def _draw(

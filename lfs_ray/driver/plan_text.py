@@ -31,6 +31,7 @@ def _population(config: Config, name: str, epoch_images: int) -> str:
     total = length.total_images * plan.members
     return (
         f"Population {name}: {search.policy} on {loss.name} ({search.space}), "
-        f"{plan.rounds} rounds x {plan.members} members x {length.round_images} images = {total} images, "
-        f"{plan.rounds * plan.round_epochs:.2f} lineage epochs, margin {margin:.3f}"
+        f"{plan.rounds} rounds x {plan.members} members x {length.round_images} images "
+        f"= {total} images, {plan.rounds * plan.round_epochs:.2f} lineage epochs, "
+        f"margin {margin:.3f}"
     )

@@ -35,8 +35,9 @@ def start_generation(storage: Storage, populations: Iterable[str]) -> int:
     Raises:
         RunError: another driver starts at the same time, or a round cannot be read.
     """
+    # The number before the rounds: whoever starts in between takes the same number and is seen.
+    number = newest_generation(storage) + 1
     first_round = {name: len(committed_rounds(storage, name)) for name in populations}
-    number = max((number for number, _ in read_generations(storage)), default=-1) + 1
     name = uuid.uuid4().hex
     content = {"generation": number, "id": name, "first_round": first_round}
     path = _GENERATION.format(number=number, name=name)
@@ -143,10 +144,6 @@ class RunFiles:
                 found.append(_completed(self.storage.read(f"{self._folder}/journal/{name}")))
         return [one for one in found if one.checkpoint is None or self._is_whole(one.checkpoint)]
 
-    def checkpoint_name(self, lease: Lease) -> str:
-        """Name of the checkpoint that a lease may write: no two leases share one."""
-        return checkpoint_name(lease)
-
     def parent_of(self, closed: Round) -> Parent:
         """The selected trial of a committed round.
 
@@ -171,8 +168,9 @@ class RunFiles:
     def compact(self) -> None:
         """Join the committed rounds into one file, read it back, then remove the originals."""
         folder = trials_folder(self.population)
+        names = self.storage.list(folder)
         generations = read_generations(self.storage)
-        parts = select(self.storage.list(folder), generations, self.population)
+        parts = select(names, generations, self.population)
         merged = merge_rounds(
             [(self.storage.read(f"{folder}/{name}"), first, last) for name, first, last in parts]
         )

@@ -69,6 +69,8 @@ def connect(worker: WorkerConfig) -> bool:
         return False
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
+    # The older output engine is the one that can be silent.
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     quiet: dict[str, Any] = {
         "log_to_driver": False,
         "logging_level": "ERROR",

@@ -41,8 +41,9 @@ def committed_tables(storage: Storage, population: str) -> list[pa.Table]:
     """
     folder = trials_folder(population)
     for _ in range(_NUM_TRIES):
-        generations = read_generations(storage)
-        selected = select(storage.list(folder), generations, population)
+        # Files first: a generation that is read later is then one that may have written them.
+        names = storage.list(folder)
+        selected = select(names, read_generations(storage), population)
         try:
             return [_read_rounds(storage, folder, *part) for part in selected]
         except FileNotFoundError as error:
