@@ -117,3 +117,8 @@ def test_middle_square_of_an_oblong_image() -> None:
     oblong[:, 8:16] = 90
     assert (resize_image(oblong, 4) == 90).all()
     assert (resize_image(oblong.transpose(1, 0, 2), 4) == 90).all()
+
+
+def test_one_side_of_the_right_length_is_not_enough() -> None:
+    assert resize_image(pixels_of(0)[:10], 16).shape == (16, 16, 3)
+    assert resize_image(pixels_of(0)[:, :10], 16).shape == (16, 16, 3)
