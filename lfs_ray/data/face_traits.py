@@ -82,12 +82,12 @@ IDENTITY_FIELDS: dict[str, tuple[float, float, int]] = {
 
 # name -> (lowest, highest): uniform, one number a picture
 IMAGE: dict[str, tuple[float, float]] = {
-    "yaw": (-0.36, 0.36),
-    "pitch": (-0.18, 0.18),
-    "roll": (-0.12, 0.12),
-    "scale": (1.12, 1.30),
-    "shift_x": (-0.05, 0.05),
-    "shift_y": (-0.05, 0.05),
+    "yaw": (-0.30, 0.30),
+    "pitch": (-0.14, 0.14),
+    "roll": (-0.06, 0.06),
+    "scale": (1.17, 1.27),
+    "shift_x": (-0.025, 0.025),
+    "shift_y": (-0.025, 0.025),
     "light_x": (-0.45, 0.45),
     "light_y": (-0.35, 0.20),
     "light_fall": (0.0, 0.5),

@@ -24,12 +24,16 @@ from lfs_ray.errors import RunError
 
 Arrays: TypeAlias = dict[str, npt.NDArray[np.generic]]
 FORMAT = "lfs-ray-checkpoint-1"
+_KEY = "lfs_ray"
 
 
 def encode(arrays: Mapping[str, npt.NDArray[np.generic]], facts: Mapping[str, object]) -> bytes:
-    """Bytes of a checkpoint; `facts` (JSON values) go into its header."""
-    metadata = {"format": FORMAT, "facts": json.dumps(facts, sort_keys=True)}
-    return save(dict(arrays), metadata=metadata)
+    """Bytes of a checkpoint; `facts` (JSON values) go into its header.
+
+    One metadata key alone: safetensors writes several in an order that differs from call to call.
+    """
+    content = json.dumps({"format": FORMAT, **facts}, sort_keys=True)
+    return save(dict(arrays), metadata={_KEY: content})
 
 
 def decode(blob: bytes, *, name: str) -> tuple[Arrays, dict[str, object]]:
@@ -40,19 +44,19 @@ def decode(blob: bytes, *, name: str) -> tuple[Arrays, dict[str, object]]:
     """
     try:
         header = json.loads(blob[8 : 8 + int.from_bytes(blob[:8], "little")])
-        metadata = header.get("__metadata__", {})
+        facts = json.loads(header.get("__metadata__", {}).get(_KEY, "{}"))
         arrays: Arrays = load(blob)
     except (SafetensorError, ValueError, AttributeError) as error:
         raise RunError(
             f"{name} must be a safetensors checkpoint, found {len(blob)} bytes that are not "
             f"({str(error).splitlines()[0]}): restore it from a copy"
         ) from error
-    if metadata.get("format") != FORMAT:
+    if facts.get("format") != FORMAT:
         raise RunError(
             f"{name} must be a checkpoint of format {FORMAT}, found "
-            f"{metadata.get('format', 'another safetensors file')}: use one that lfs-ray wrote"
+            f"{facts.get('format', 'another safetensors file')}: use one that lfs-ray wrote"
         )
-    return arrays, json.loads(metadata["facts"])
+    return arrays, facts
 
 
 def digest(blob: bytes) -> str:
