@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from lfs_ray.config.resolve import populations_of
 from lfs_ray.config.sections import Config, LossConfig, SearchConfig
 
-SEARCHED_LOSSES = ("global", "local")
+THETA_SIZES = {"global": 1, "local": 10}  # of the searched losses
 LEAST_MEMBERS = {"selection_only": 2, "reinforce": 2}
+MOST_MEMBERS = {"random": 1, "schedule": 1}
 LOSS_OF_SPACE = {"released-global": "global", "released-local": "local"}
 FOLDED_SPACES = ("raw", "released-global", "released-local")
 MARGIN_BELOW = {"am_softmax": (2.0, "2"), "arcface": (math.pi, "pi")}
@@ -37,6 +38,7 @@ def _findings(search: SearchConfig, loss: LossConfig) -> Iterator[Finding]:
     yield from _members(search)
     yield from _loss_and_policy(search, loss)
     yield from _loss_and_space(search, loss)
+    yield from _script(search, loss)
     yield from _within_margins("search.start", search.start, search)
     yield from _within_margins("search.warmup_theta", search.warmup_theta, search)
     yield from _warmup_sign(search)
@@ -49,24 +51,34 @@ def _members(search: SearchConfig) -> Iterator[Finding]:
     if 1 <= search.members < least:
         advice = "raise it, or use policy random"
         yield f"search.members must be at least {least} {found}", advice
-    if search.policy == "random" and search.members > 1:
+    if search.members > MOST_MEMBERS.get(search.policy, search.members):
         yield f"search.members must be 1 {found}", "lower it, or use policy selection_only"
 
 
 def _loss_and_policy(search: SearchConfig, loss: LossConfig) -> Iterator[Finding]:
-    if loss.name not in SEARCHED_LOSSES and search.policy != "fixed":
+    if loss.name not in THETA_SIZES and search.policy != "fixed":
         yield (
             f"search.policy must be fixed for loss {loss.name}, got {search.policy}",
-            f"set it to fixed, or search loss {' or '.join(SEARCHED_LOSSES)}",
+            f"set it to fixed, or search loss {' or '.join(THETA_SIZES)}",
         )
 
 
 def _loss_and_space(search: SearchConfig, loss: LossConfig) -> Iterator[Finding]:
     needed = LOSS_OF_SPACE.get(search.space)
-    if needed is not None and loss.name in SEARCHED_LOSSES and loss.name != needed:
+    if needed is not None and loss.name in THETA_SIZES and loss.name != needed:
         yield (
             f"loss.name must be {needed} for space {search.space}, got {loss.name}",
             "change the loss or the space",
+        )
+
+
+def _script(search: SearchConfig, loss: LossConfig) -> Iterator[Finding]:
+    size, length = THETA_SIZES.get(loss.name, 1), len(search.script)
+    if search.policy == "schedule" and (length == 0 or length % size):
+        yield (
+            f"search.script must hold {size} for each round of policy schedule with loss "
+            f"{loss.name}, got {length} in all",
+            "take it from a schedule.toml: lfs-ray train --schedule FILE",
         )
 
 

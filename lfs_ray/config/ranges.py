@@ -91,6 +91,7 @@ RANGES: dict[type, dict[str, Range]] = {
         "margin_max": Range("from 0.01 to 2", low=0.01, high=2),
         "warmup_epochs": NOT_NEGATIVE,
         "warmup_theta": FINITE,
+        "script": FINITE,
         "seed": SEED,
     },
     OptimizerConfig: {

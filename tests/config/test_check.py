@@ -41,6 +41,24 @@ def test_the_defaults_can_be_used() -> None:
             "lower it, or use policy selection_only",
         ),
         (
+            {"search": {"policy": "schedule", "script": [0.1]}},
+            "search.members must be 1 for policy schedule, got 4: "
+            "lower it, or use policy selection_only",
+        ),
+        (
+            {"search": {"policy": "schedule", "members": 1}},
+            "search.script must hold 1 for each round of policy schedule with loss global, "
+            "got 0 in all: take it from a schedule.toml: lfs-ray train --schedule FILE",
+        ),
+        (
+            {
+                "search": {"policy": "schedule", "members": 1, "script": [0.1] * 11},
+                "loss": {"name": "local"},
+            },
+            "search.script must hold 10 for each round of policy schedule with loss local, "
+            "got 11 in all: take it from a schedule.toml: lfs-ray train --schedule FILE",
+        ),
+        (
             {"loss": {"name": "arcface"}},
             "search.policy must be fixed for loss arcface, got reinforce: "
             "set it to fixed, or search loss global or local",
@@ -151,6 +169,7 @@ def test_what_does_not_fit_is_one_line(table: dict[str, Any], line: str) -> None
         {"search": {"members": 1, "policy": "random"}},
         {"search": {"members": 1, "policy": "fixed"}},
         {"search": {"members": 2}},
+        {"search": {"policy": "schedule", "members": 1, "script": [0.1, 0.2]}},
         {"search": FIXED, "loss": {"name": "arcface", "margin": 2.5}},
         {"search": FIXED, "loss": {"name": "normface"}},
         {"search": {"space": "released-local"}, "loss": {"name": "local"}},

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lfs_ray.config.dump import dump_toml
-from lfs_ray.config.load import load_config, read_config, read_toml
+from lfs_ray.config.load import load_config, load_stored, read_config, read_toml
 from lfs_ray.config.resolve import resolve
 from lfs_ray.config.sections import Config
 from lfs_ray.errors import ConfigError
@@ -109,6 +110,23 @@ def test_a_flag_over_the_file_of_a_run_reaches_its_population(tmp_path: Path) ->
     path = _file(tmp_path, dump_toml(resolve(Config(), name="a")))
     config = load_config(str(path), ["--search.rounds", "20"], prog="lfs-ray search")
     assert config.populations["main"].search.rounds == 20
+
+
+def test_a_run_s_own_configuration_takes_flags() -> None:
+    text = dump_toml(resolve(Config(), name="a"))
+    config = load_stored(text, ["--search.rounds", "20"], place="config.toml")
+    assert config.populations["main"].search.rounds == 20
+    with pytest.raises(ConfigError, match="did you mean --search.members"):
+        load_stored(text, ["--search.memberz", "20"], place="config.toml")
+
+
+def test_a_command_adapts_the_configuration_before_it_is_checked() -> None:
+    def single(config: Config) -> Config:
+        return replace(config, search=replace(config.search, policy="random"))
+
+    args = ["--search.members", "1"]
+    config = load_config(None, args, prog="lfs-ray train", adapt=single)
+    assert (config.search.policy, config.search.members) == ("random", 1)
 
 
 def test_a_run_s_text_is_checked(tmp_path: Path) -> None:
