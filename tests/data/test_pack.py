@@ -224,6 +224,18 @@ def test_an_interrupt_leaves_nothing(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_an_existing_set_is_refused_before_any_work(tmp_path: Path) -> None:
+    def records() -> Iterator[Record]:
+        pytest.fail("a record was asked for")
+        yield
+
+    (tmp_path / "set").mkdir()
+    with pytest.raises(DataError, match="must be a new directory"):
+        write_packed(tmp_path / "set", records(), class_names=["a"], source={})
+    with pytest.raises(DataError, match="must be a new directory"):
+        pack(tmp_path / "source that is not looked at", tmp_path / "set")
+
+
 def test_the_first_of_two_writers_wins(tmp_path: Path) -> None:
     def records() -> Iterator[Record]:
         yield Record("a", encoded(pixels_of(0)), 0)
