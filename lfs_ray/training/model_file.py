@@ -1,0 +1,53 @@
+"""A backbone on its own: taken out of a checkpoint, written for use, loaded for scoring."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+
+from lfs_ray.config.sections import ModelConfig
+from lfs_ray.errors import RunError
+from lfs_ray.models.catalogue import build_backbone
+from lfs_ray.training.checkpoint import decode, encode, model_of
+
+_PREFIX = "backbone."
+
+
+def extract_backbone(blob: bytes, facts: Mapping[str, object], *, name: str) -> bytes:
+    """Bytes of a file with the backbone of a checkpoint alone; `facts` are added to its own."""
+    arrays, own = decode(blob, name=name)
+    kept = {key: value for key, value in arrays.items() if key.startswith(_PREFIX)}
+    return encode(kept, {**own, **facts})
+
+
+def load_backbone(blob: bytes, *, name: str) -> tuple[nn.Module, ModelConfig]:
+    """The backbone of a checkpoint or model file, in evaluation mode, and what it expects.
+
+    Raises:
+        RunError: the file is no checkpoint, or doesn't fit its own description.
+    """
+    arrays, facts = decode(blob, name=name)
+    model = model_of(facts, name=name)
+    with torch.random.fork_rng(devices=[]):
+        backbone = build_backbone(
+            model.backbone,
+            embedding_dim=model.embedding_dim,
+            input_size_px=model.input_size_px,
+            width=model.width,
+        )
+    weights = {
+        key.removeprefix(_PREFIX): torch.from_numpy(value.copy())
+        for key, value in arrays.items()
+        if key.startswith(_PREFIX)
+    }
+    try:
+        backbone.load_state_dict(weights)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise RunError(
+            f"{name} must hold the backbone that its header describes, found another ({reason}): "
+            f"restore it from a copy"
+        ) from error
+    return backbone.eval(), model
