@@ -172,6 +172,7 @@ def test_what_does_not_fit_is_one_line(table: dict[str, Any], line: str) -> None
         {"search": {"policy": "schedule", "members": 1, "script": [0.1, 0.2]}},
         {"search": FIXED, "loss": {"name": "arcface", "margin": 2.5}},
         {"search": FIXED, "loss": {"name": "normface"}},
+        {"search": {**FIXED, "space": "released-global"}, "loss": {"name": "normface"}},
         {"search": {"space": "released-local"}, "loss": {"name": "local"}},
         {"search": {"space": "raw", "start": 2.0, "warmup_theta": -2.0}},
         {"search": {"space": "log", "start": 9.0}},
@@ -184,6 +185,10 @@ def test_what_does_not_fit_is_one_line(table: dict[str, Any], line: str) -> None
 )
 def test_what_fits_is_not_refused(table: dict[str, Any]) -> None:
     assert _check(**table) == []
+
+
+def test_a_number_out_of_range_is_not_judged_twice() -> None:
+    assert _check(search={"members": 0}) == ["search.members must be at least 1, got 0: raise it"]
 
 
 def test_several_mistakes_come_at_once() -> None:

@@ -116,7 +116,7 @@ def test_a_run_s_own_configuration_takes_flags() -> None:
     text = dump_toml(resolve(Config(), name="a"))
     config = load_stored(text, ["--search.rounds", "20"], place="config.toml")
     assert config.populations["main"].search.rounds == 20
-    with pytest.raises(ConfigError, match="did you mean --search.members"):
+    with pytest.raises(ConfigError, match=r"did you mean --search\.members"):
         load_stored(text, ["--search.memberz", "20"], place="config.toml")
 
 
