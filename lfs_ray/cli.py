@@ -48,13 +48,7 @@ def train(args: list[str]) -> None:
 
 
 def _run(command: str, args: list[str]) -> None:
-    from rich.console import Console
-
     from lfs_ray.config.load import load_config, load_stored
-    from lfs_ray.driver.run_directory import Resume, stored_text
-    from lfs_ray.driver.schedule import as_training
-    from lfs_ray.driver.search import Request
-    from lfs_ray.driver.search import search as run
 
     prog = f"lfs-ray {command}"
     if "--help" in args or "-h" in args:
@@ -63,6 +57,10 @@ def _run(command: str, args: list[str]) -> None:
         print(f"{COMMANDS[command].__doc__}\n\n{_RUN_OPTIONS}{extra}\n")
         load_config(None, ["--help"], prog=prog)
     options, flags = _split_options(prog, args)
+
+    from lfs_ray.driver.run_directory import Resume, stored_text
+    from lfs_ray.driver.schedule import as_training
+
     stored = stored_text(options.run_dir) if options.resume != "never" else ""
     if stored and options.file is None:
         config = load_stored(stored, flags, place=f"{options.run_dir}/config.toml")
@@ -71,6 +69,13 @@ def _run(command: str, args: list[str]) -> None:
             (lambda config: as_training(config, options.schedule)) if command == "train" else None
         )
         config = load_config(options.file, flags, prog=prog, adapt=adapt)
+
+    # Torch and Ray come last: a mistake in the configuration is told at once.
+    from rich.console import Console
+
+    from lfs_ray.driver.search import Request
+    from lfs_ray.driver.search import search as run
+
     request = Request(
         config=config,
         file=options.file,

@@ -124,7 +124,7 @@ class Population:
         trial = self._find(lease)
         if trial is None:
             return Verdict.GONE
-        if trial.state == "complete" or lease.token in trial.failed_tokens:
+        if trial.state == "complete":
             return Verdict.DISCARD
         stale = trial.held and trial.token != lease.token
         if outcome.error or not math.isfinite(outcome.reward):

@@ -387,7 +387,8 @@ def advance(machine: Population) -> Sequence[dict[str, object]]:
 
 
 def play_round(machine: Population, rewards: Sequence[float]) -> Sequence[dict[str, object]]:
-    for lease, reward in zip(leases(machine, len(rewards)), rewards, strict=True):
+    held = sorted(leases(machine, len(rewards)), key=lambda lease: lease.member)
+    for lease, reward in zip(held, rewards, strict=True):
         finish(machine, lease, reward)
     return advance(machine)
 
@@ -559,6 +560,24 @@ def test_discarded_trial_is_not_adopted_when_what_beat_it_is_lost() -> None:
     machine = population()
     machine.adopt([discarded_entry(0, 0.6), stored_entry(3, 0.5), discarded_entry(1, 0.4)])
     assert [lease.member for lease in leases(machine, 2)] == [0, 2]
+
+
+def test_all_stored_trials_are_adopted_and_the_best_counts() -> None:
+    machine = population()
+    machine.adopt([stored_entry(0, 0.5), stored_entry(1, 0.9), discarded_entry(2, 0.7)])
+    assert [lease.member for lease in leases(machine, 1)] == [3]
+
+
+def test_resumed_machine_stands_where_the_live_one_did() -> None:
+    live = population()
+    play_round(live, [0.1, 0.2, 0.9, 0.3])
+    play_round(live, [0.4, 0.3, 0.2, 0.1])
+    machine = population()
+    assert live.parent
+    machine.resume(live.policy_state, live.parent)
+    assert machine.round == 2
+    for resumed, expected in zip(leases(machine), leases(live), strict=True):
+        assert dataclasses.replace(resumed, token=expected.token) == expected
 
 
 def test_failed_trial_is_tried_again_after_a_restart() -> None:

@@ -105,6 +105,8 @@ def test_warmup_measures_and_does_not_learn(rewards_B: list[float]) -> None:
     advantages_B, after = SEARCHER.learn(state, warm, np.array(rewards_B[:1]))
     assert after is state
     assert advantages_B.tolist() == [0.0] or math.isnan(rewards_B[0])
+    several = dataclasses.replace(SEARCHER.propose(state, PLAN, 1), warmup=True)
+    assert SEARCHER.learn(state, several, np.array([0.1, 0.2, 0.3, 0.4]))[1] is state
     assert not SEARCHER.propose(state, plan, 2).warmup
 
 
