@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lfs_ray.data.pair_sampling import deal_identities
 from lfs_ray.data.pairs import Pairs, check_images, make_pairs, read_pairs
 from lfs_ray.data.store import FolderStore
 from lfs_ray.errors import DataError
@@ -192,6 +193,15 @@ def test_folds_are_alike() -> None:
     pairs = make_pairs(np.repeat(np.arange(70), counts), 1, 10, 150)
     people = [len(set(pairs.identity[pairs.first[pairs.fold == f]])) for f in range(10)]
     assert set(people) == {7}
+
+
+def test_folds_hold_about_as_many_images() -> None:
+    labels = np.repeat(
+        np.arange(71), [*np.random.Generator(np.random.PCG64(0)).permutation(70) + 8, 1]
+    )
+    folds = deal_identities(labels, 0, 10)
+    assert np.ptp(np.bincount(folds[folds >= 0])) < 12
+    assert (folds == -1).sum() == 1
 
 
 def test_seed_decides() -> None:
