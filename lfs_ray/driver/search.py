@@ -36,7 +36,7 @@ from lfs_ray.execution.serial import run_serial
 from lfs_ray.execution.trial_runner import TrialRunner
 from lfs_ray.execution.tune_run import RaySearch, connect, disconnect, run_on_ray
 from lfs_ray.storage import Storage
-from lfs_ray.training.material import Material, open_material
+from lfs_ray.training.material import Material, check_material, open_material
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,6 +77,7 @@ def search(request: Request, console: Console) -> str:
             return url
         check_resume(storage, config, request.resume, _continuation(request, url))
     material = open_material(config)
+    check_material(config, material)
     build_populations(config, len(material.faces), boot="check")
     console.print(describe(config, material, url), soft_wrap=True, highlight=False)
     if request.dry_run:

@@ -14,12 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from lfs_ray.config.sections import Config, ModelConfig, ReportConfig
-from lfs_ray.data.decode import resize_image
-from lfs_ray.data.loader import LabelledImages
+from lfs_ray.data.loader import LabelledImages, decode_all
 from lfs_ray.data.pairs import Pairs, check_images, make_pairs, read_pairs
 from lfs_ray.data.sources import FaceSet, open_faces
 from lfs_ray.data.split import split_identities
-from lfs_ray.data.store import open_store
+from lfs_ray.data.store import NamedImages, open_store
 from lfs_ray.data.synthetic import SyntheticFaces, synthesize
 from lfs_ray.errors import DataError
 from lfs_ray.seeds import derive_seed
@@ -65,8 +64,22 @@ class Material:
         }
 
 
+def check_material(config: Config, material: Material) -> None:
+    """Look up every key and decode a sample: what a driver does once, before workers start.
+
+    Raises:
+        DataError: a key is missing, or more images are undecodable than `data.max_bad_images`.
+    """
+    material.faces.check(max_bad_images=config.data.max_bad_images)
+    if material.faces.num_classes < 2:
+        raise DataError(
+            f"a classifier needs at least 2 identities to train on, found "
+            f"{material.faces.num_classes}: add some, or lower data.validation_share"
+        )
+
+
 def open_material(config: Config) -> Material:
-    """Open and check the data of a run.
+    """Open the data of a run.
 
     Raises:
         DataError: whatever is missing, unreadable or inconsistent, one line.
@@ -84,8 +97,8 @@ def open_material(config: Config) -> Material:
         per_fold=data.validation_pairs_per_fold,
     )
     chosen = np.array([int(key) for key in pairs.keys], np.int64)
-    images = _decode(validation, chosen, model)
-    return Material(faces.select(kept), PairSet(images, pairs), held_out)
+    images_KHWC = _decode(validation, chosen, model)
+    return Material(faces.select(kept), PairSet(images_KHWC, pairs), held_out)
 
 
 def open_pairs(report: ReportConfig, model: ModelConfig) -> PairSet:
@@ -97,10 +110,8 @@ def open_pairs(report: ReportConfig, model: ModelConfig) -> PairSet:
     pairs = read_pairs(report.pairs)
     store = open_store(report.images)
     check_images(pairs, store)
-    images = [
-        resize_image(store.image(key, model.colour), model.input_size_px) for key in pairs.keys
-    ]
-    return PairSet(np.stack(images), pairs)
+    images_KHWC = _decode(NamedImages(store, pairs.keys), np.arange(len(pairs.keys)), model)
+    return PairSet(images_KHWC, pairs)
 
 
 def synthetic_set(config: Config) -> str:
@@ -137,6 +148,4 @@ def _decode(
     faces: LabelledImages, indices: npt.NDArray[np.int64], model: ModelConfig
 ) -> npt.NDArray[np.uint8]:
     """Pixels (K, H, W, 3) of the images at `indices`."""
-    return np.stack(
-        [resize_image(faces.image(int(i), model.colour), model.input_size_px) for i in indices]
-    )
+    return decode_all(faces, indices, size_px=model.input_size_px, colour=model.colour)
