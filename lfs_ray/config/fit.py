@@ -103,7 +103,7 @@ def _warmup_sign(search: SearchConfig) -> Iterator[Finding]:
 
 def _margin(loss: LossConfig) -> Iterator[Finding]:
     below, text = MARGIN_BELOW.get(loss.name, (math.inf, ""))
-    if loss.margin >= below:
+    if loss.margin is not None and loss.margin >= below:
         yield (
             f"loss.margin must be below {text} for loss {loss.name}, got {loss.margin}",
             "lower it (usual are 0.1 to 0.5)",

@@ -87,8 +87,8 @@ class LossConfig:
     """Loss over the cosine logits; `global` and `local` are searched, the others are fixed."""
     scale: float = 32.0
     """s in s*cos(theta)."""
-    margin: float = 0.35
-    """m of am_softmax (cosine) and arcface (radians)."""
+    margin: float | None = None
+    """m of am_softmax (cosine; usual 0.35) and arcface (radians; usual 0.5); None: the usual."""
     rule: Literal["plain", "fallback", "easy", "keep"] = "fallback"
     """What arcface does past pi - m."""
     grad: Literal["exact", "detached"] = "exact"

@@ -7,10 +7,11 @@ plan).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lfs_ray.config.sections import Config, LossConfig, PopulationConfig, SearchConfig
+from lfs_ray.losses.usual_margins import AM_SOFTMAX_MARGIN
 from lfs_ray.search.policy import build_policy
 from lfs_ray.search.population import Population
 from lfs_ray.search.searcher import NoSpace, Plan, Searcher, no_policy
@@ -81,8 +82,7 @@ def build_searcher(search: SearchConfig, loss: LossConfig) -> Searcher:
         ConfigError: the space doesn't take the start, sigma or warm-up theta.
     """
     if loss.name not in SIZES:
-        margins: Mapping[str, float] = {"normface": 0.0, "am_softmax": loss.margin}
-        space = NoSpace(margins.get(loss.name, math.nan))
+        space = NoSpace(_fixed_margin(loss))
         return Searcher(method=search.policy, space=space, policy=no_policy())
     size = SIZES[loss.name]
     drawn = build_space(search.space, size, loss.scale, search.margin_max)
@@ -104,6 +104,13 @@ def build_searcher(search: SearchConfig, loss: LossConfig) -> Searcher:
         advantage_floor=search.advantage_floor,
         warmup_theta=(warmup,) * size,
     )
+
+
+def _fixed_margin(loss: LossConfig) -> float:
+    """Margin of a hand-made loss, in cosine; NaN where it is none (arcface: an angle)."""
+    if loss.name == "am_softmax":
+        return AM_SOFTMAX_MARGIN if loss.margin is None else loss.margin
+    return 0.0 if loss.name == "normface" else math.nan
 
 
 def _batched(numbers: Sequence[float], size: int) -> list[tuple[float, ...]]:

@@ -16,6 +16,7 @@ from lfs_ray.losses.contract import ClassifierLoss
 from lfs_ray.losses.margin import ARC_RULES, GRADS, AmSoftmax, ArcFace, NormFace
 from lfs_ray.losses.searched import NUM_BINS, GlobalShift, LocalShift
 from lfs_ray.losses.spaces import SPACES
+from lfs_ray.losses.usual_margins import AM_SOFTMAX_MARGIN, ARCFACE_MARGIN_RAD
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,11 +43,13 @@ def _normface(given: LossParameters) -> ClassifierLoss:
 
 
 def _am_softmax(given: LossParameters) -> ClassifierLoss:
-    return AmSoftmax(given.scale, _margin_in("am_softmax", given, default=0.35, below=2.0))
+    return AmSoftmax(
+        given.scale, _margin_in("am_softmax", given, default=AM_SOFTMAX_MARGIN, below=2.0)
+    )
 
 
 def _arcface(given: LossParameters) -> ClassifierLoss:
-    margin_rad = _margin_in("arcface", given, default=0.5, below=math.pi)
+    margin_rad = _margin_in("arcface", given, default=ARCFACE_MARGIN_RAD, below=math.pi)
     _known("rule of loss 'arcface'", given.rule, ARC_RULES)
     _known("grad of loss 'arcface'", given.grad, GRADS)
     return ArcFace(given.scale, margin_rad, given.rule, given.grad)
