@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lfs_ray.seeds import derive_seed
@@ -27,6 +27,7 @@ def test_seeds_never_change(path: SeedPath, seed: int) -> None:
     assert derive_seed(*path) == seed
 
 
+@settings(deadline=None)
 @given(one=PATHS, other=PATHS)
 def test_other_paths_give_other_seeds(one: SeedPath, other: SeedPath) -> None:
     assert (derive_seed(*one) == derive_seed(*other)) == (one == other)
@@ -37,6 +38,7 @@ def test_a_number_is_not_its_text() -> None:
     assert derive_seed(12) != derive_seed(1, 2)
 
 
+@settings(deadline=None)
 @given(path=PATHS)
 def test_seeds_fit_a_signed_64_bit_column(path: SeedPath) -> None:
     assert 0 <= derive_seed(*path) < 2**63

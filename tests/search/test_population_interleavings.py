@@ -71,6 +71,7 @@ class Interleavings(RuleBasedStateMachine):
         self.keeper = Keeper(plan, searcher)
         self.processes: dict[int, Process] = {}
         self.starts = 0
+        self.compared = 0
 
     # ---- steps of workers
 
@@ -99,6 +100,12 @@ class Interleavings(RuleBasedStateMachine):
         else:
             process.drop()
         return None
+
+    @rule(order=st.binary(min_size=5, max_size=20))
+    def work_undisturbed(self, order: bytes) -> None:
+        """Many steps in any order of workers: with a fault at every other, no run gets far."""
+        for byte in order:
+            self.work(byte % WORKERS)
 
     def _start(self, index: int) -> None:
         self.starts += 1
@@ -223,8 +230,11 @@ class Interleavings(RuleBasedStateMachine):
 
     @invariant()
     def committed_rounds_are_those_of_an_undisturbed_run(self) -> None:
-        rows, expected = self.keeper.results(), self.undisturbed.results()
-        assert rows == [row for row in expected if row[0] < len(self.keeper.committed)]
+        committed = len(self.keeper.committed)
+        if committed > self.compared:
+            self.compared = committed
+            rows, expected = self.keeper.results(), self.undisturbed.results()
+            assert rows == [row for row in expected if row[0] in range(committed)]
 
     @invariant()
     def selected_checkpoints_are_there(self) -> None:
@@ -243,7 +253,8 @@ class Interleavings(RuleBasedStateMachine):
         for _ in range(20 + 10 * plan.rounds * plan.members * (plan.max_retries + 1)):
             if self.keeper.over:
                 break
-            for index in range(WORKERS):
+            # The dead stay dead, with what they held: it must run out.
+            for index in list(self.processes) or [0]:
                 self.work(index)
                 self.beat(index)
             self.wait(4.0)
@@ -253,7 +264,7 @@ class Interleavings(RuleBasedStateMachine):
 
 
 Interleavings.TestCase.settings = settings(
-    max_examples=150,
+    max_examples=100,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],

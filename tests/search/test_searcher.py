@@ -76,6 +76,7 @@ def test_replay_sees_a_missing_trial() -> None:
         replay(PLAN, SEARCHER, [run_rows()[0][:3]])
 
 
+@settings(deadline=None)
 @given(number=st.integers(0, 1000), seed=st.integers(0, 2**31))
 def test_a_proposal_is_a_function_of_state_seed_and_round(number: int, seed: int) -> None:
     plan = dataclasses.replace(PLAN, seed=seed)
@@ -96,6 +97,7 @@ def test_a_larger_population_begins_with_the_draws_of_a_smaller_one() -> None:
     assert many.thetas[:4] == few.thetas
 
 
+@settings(deadline=None)
 @given(rewards_B=rewards(4))
 def test_warmup_measures_and_does_not_learn(rewards_B: list[float]) -> None:
     plan = dataclasses.replace(PLAN, warmup_rounds=2)
@@ -110,6 +112,7 @@ def test_warmup_measures_and_does_not_learn(rewards_B: list[float]) -> None:
     assert not SEARCHER.propose(state, plan, 2).warmup
 
 
+@settings(deadline=None)
 @given(rewards_B=rewards(4))
 def test_learning_is_shaping_then_update(rewards_B: list[float]) -> None:
     searcher = dataclasses.replace(SEARCHER, shaping="rank")
