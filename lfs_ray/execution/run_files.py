@@ -24,7 +24,7 @@ from lfs_ray.trials.committed import (
     trials_folder,
 )
 from lfs_ray.trials.ownership import compacted_name, round_name, select, superseded
-from lfs_ray.trials.rounds import Round, encode_round, merge_rounds, read_table
+from lfs_ray.trials.rounds import Round, encode_round, merge_rounds
 
 _GENERATION = "generations/{number:06d}-{name}.json"
 
@@ -176,7 +176,7 @@ class RunFiles:
         )
         path = f"{folder}/{compacted_name(parts[0][1], parts[-1][2], self.generation)}"
         self.storage.write(path, merged)
-        if not read_table(self.storage.read(path)).equals(read_table(merged)):
+        if self.storage.read(path) != merged:
             raise RunError(f"{path} must read back as it was written, it does not: check the disk")
         for name in superseded(self.storage.list(folder), generations, self.population):
             self.storage.delete(f"{folder}/{name}")
