@@ -15,53 +15,57 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
 
 from lfs_ray.config.build import build
 from lfs_ray.config.sections import ModelConfig
 from lfs_ray.errors import RunError
+from lfs_ray.training.tensor_bytes import Part, pack_tensors, unpack_tensors
 
 Arrays: TypeAlias = dict[str, npt.NDArray[np.generic]]
 FORMAT = "lfs-ray-checkpoint-1"
 _KEY = "lfs_ray"
 
 
-def encode(arrays: Mapping[str, npt.NDArray[np.generic]], facts: Mapping[str, object]) -> bytes:
-    """Bytes of a checkpoint; `facts` (JSON values) go into its header.
+def encode(
+    arrays: Mapping[str, npt.NDArray[np.generic]], facts: Mapping[str, object]
+) -> list[Part]:
+    """Parts of a checkpoint file; `facts` (JSON values) go into its header.
 
-    One metadata key alone: safetensors writes several in an order that differs from call to call.
+    The parts share memory with the arrays. The same arrays and facts give the same bytes.
     """
     content = json.dumps({"format": FORMAT, **facts}, sort_keys=True)
-    return save(dict(arrays), metadata={_KEY: content})
+    return pack_tensors(arrays, {_KEY: content})
 
 
 def decode(blob: bytes, *, name: str) -> tuple[Arrays, dict[str, object]]:
-    """Arrays and facts.
+    """Arrays, which are read-only views of `blob`, and facts.
 
     Raises:
         RunError: not a checkpoint of lfs-ray, or cut off.
     """
     try:
-        header = json.loads(blob[8 : 8 + int.from_bytes(blob[:8], "little")])
-        facts = json.loads(header.get("__metadata__", {}).get(_KEY, "{}"))
-        arrays: Arrays = load(blob)
-    except (SafetensorError, ValueError, AttributeError) as error:
+        arrays, metadata = unpack_tensors(blob)
+        facts = json.loads(metadata.get(_KEY, "{}"))
+        found = facts.get("format", "another safetensors file")
+    except (ValueError, TypeError, AttributeError) as error:
         raise RunError(
             f"{name} must be a safetensors checkpoint, found {len(blob)} bytes that are not "
             f"({str(error).splitlines()[0]}): restore it from a copy"
         ) from error
-    if facts.get("format") != FORMAT:
+    if found != FORMAT:
         raise RunError(
-            f"{name} must be a checkpoint of format {FORMAT}, found "
-            f"{facts.get('format', 'another safetensors file')}: use one that lfs-ray wrote"
+            f"{name} must be a checkpoint of format {FORMAT}, found {found}: use one that "
+            f"lfs-ray wrote"
         )
     return arrays, facts
 
 
-def digest(blob: bytes) -> str:
-    """Digest by which a stored checkpoint is known: 128 bits of BLAKE2b, hexadecimal."""
-    return hashlib.blake2b(blob, digest_size=16).hexdigest()
+def digest(*parts: Part) -> str:
+    """Digest by which a stored checkpoint is known: SHA-256 of its bytes, hexadecimal."""
+    total = hashlib.sha256()
+    for part in parts:
+        total.update(part)
+    return total.hexdigest()
 
 
 def model_facts(model: ModelConfig) -> dict[str, object]:

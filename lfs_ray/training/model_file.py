@@ -19,7 +19,7 @@ def extract_backbone(blob: bytes, facts: Mapping[str, object], *, name: str) -> 
     """Bytes of a file with the backbone of a checkpoint alone; `facts` are added to its own."""
     arrays, own = decode(blob, name=name)
     kept = {key: value for key, value in arrays.items() if key.startswith(_PREFIX)}
-    return encode(kept, {**own, **facts})
+    return b"".join(encode(kept, {**own, **facts}))
 
 
 def load_backbone(blob: bytes, *, name: str) -> tuple[nn.Module, ModelConfig]:

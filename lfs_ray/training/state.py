@@ -77,7 +77,7 @@ class TrainingState:
                     yield name, parameter
 
     def arrays(self) -> dict[str, npt.NDArray[np.generic]]:
-        """Copies of everything, by name."""
+        """Everything, by name; on CPU the arrays share memory with this state."""
         tensors: dict[str, Tensor] = {}
         for part, module in self.parts.items():
             tensors |= {f"{part}.{name}": value for name, value in module.state_dict().items()}
@@ -85,7 +85,7 @@ class TrainingState:
             buffer = self.optimizer.state[parameter].get(_MOMENTUM)
             if buffer is not None:
                 tensors[f"momentum.{name}"] = buffer
-        arrays = {name: value.detach().cpu().numpy().copy() for name, value in tensors.items()}
+        arrays = {name: value.detach().cpu().numpy() for name, value in tensors.items()}
         scaler = {key: np.float64(value) for key, value in self.scaler.state_dict().items()}
         return arrays | {f"scaler.{key}": np.asarray(value) for key, value in scaler.items()}
 

@@ -15,7 +15,7 @@ from lfs_ray.data.stream import stream_flips, stream_indices
 from lfs_ray.losses.catalogue import SEARCHED_LOSSES, build_loss
 from lfs_ray.losses.contract import ClassifierLoss
 from lfs_ray.seeds import derive_seed
-from lfs_ray.training.checkpoint import encode, model_facts
+from lfs_ray.training.checkpoint import model_facts
 from lfs_ray.training.device import prepare_process
 from lfs_ray.training.material import Material
 from lfs_ray.training.schedule import RateSchedule
@@ -102,13 +102,13 @@ class Trainer:
         )
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Copies of the state that the last trial ended with."""
+        """The state that the last trial ended with; the next trial leaves it as it is."""
         assert self._state is not None
         return self._state.arrays()
 
-    def encode(self, arrays: Arrays, facts: dict[str, object]) -> bytes:
-        """A checkpoint of `arrays`; the model's own facts are added."""
-        return encode(arrays, {"model": model_facts(self.config.model), **facts})
+    def facts(self) -> dict[str, object]:
+        """What a checkpoint says of the model."""
+        return {"model": model_facts(self.config.model)}
 
     def _new_state(self, spec: TrialSpec) -> TrainingState:
         config = self.config

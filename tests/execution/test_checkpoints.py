@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+
+from lfs_ray.errors import RunError
+from lfs_ray.execution.checkpoints import Checkpoints
+from lfs_ray.execution.run_files import checkpoint_name
+from lfs_ray.search.messages import Checkpoint, Lease, Parent
+from lfs_ray.storage import Storage
+
+ARRAYS = {"backbone.weight": np.arange(5, dtype=np.float32)}
+
+
+def lease_of(number: int, parent: Parent | None = None) -> Lease:
+    return Lease(
+        population="main",
+        round=number,
+        member=2,
+        token=f"t-{number}",
+        theta=(0.25,),
+        seed=1,
+        stream_seed=2,
+        init_seed=3,
+        parent=parent,
+    )
+
+
+def parent_of(checkpoint: Checkpoint) -> Parent:
+    return Parent(round=0, member=2, checkpoint=checkpoint)
+
+
+def test_a_stored_state_is_known_by_the_digest_of_its_file(tmp_path: Path) -> None:
+    stored = Checkpoints(Storage(tmp_path), keep=2).store(lease_of(0), ARRAYS, {"model": {}})
+    assert stored.name == checkpoint_name(lease_of(0))
+    blob = (tmp_path / stored.name).read_bytes()
+    assert (stored.size_bytes, stored.digest) == (len(blob), hashlib.sha256(blob).hexdigest())
+    with safe_open(tmp_path / stored.name, framework="numpy") as file:
+        assert '"theta": [0.25]' in file.metadata()["lfs_ray"]
+
+
+def test_another_process_reads_what_was_stored(tmp_path: Path) -> None:
+    storage = Storage(tmp_path)
+    stored = Checkpoints(storage, keep=2).store(lease_of(0), ARRAYS, {})
+    found = Checkpoints(storage, keep=2).load(parent_of(stored))
+    assert found.keys() == ARRAYS.keys()
+    np.testing.assert_array_equal(found["backbone.weight"], ARRAYS["backbone.weight"])
+
+
+def test_the_last_states_are_not_read_again(tmp_path: Path) -> None:
+    storage = Storage(tmp_path)
+    checkpoints = Checkpoints(storage, keep=2)
+    stored = [checkpoints.store(lease_of(number), ARRAYS, {}) for number in range(3)]
+    for one in stored:
+        storage.delete(one.name)
+    for one in stored[1:]:
+        assert checkpoints.load(parent_of(one)) is ARRAYS
+    with pytest.raises(FileNotFoundError):
+        checkpoints.load(parent_of(stored[0]))
+
+
+@pytest.mark.parametrize("change", ["cut off", "one bit"])
+def test_a_changed_parent_is_one_line(tmp_path: Path, change: str) -> None:
+    storage = Storage(tmp_path)
+    stored = Checkpoints(storage, keep=2).store(lease_of(0), ARRAYS, {})
+    blob = bytearray((tmp_path / stored.name).read_bytes())
+    blob[-1] ^= 1
+    (tmp_path / stored.name).write_bytes(blob if change == "one bit" else blob[:-1])
+    with pytest.raises(RunError, match=r"^the parent .* must hold \d+ bytes .* found") as error:
+        Checkpoints(storage, keep=2).load(parent_of(stored))
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_parent_of_another_size_is_refused(tmp_path: Path) -> None:
+    storage = Storage(tmp_path)
+    stored = Checkpoints(storage, keep=2).store(lease_of(0), ARRAYS, {})
+    wrong = replace(stored, size_bytes=stored.size_bytes + 1)
+    with pytest.raises(RunError, match="restore it from a copy"):
+        Checkpoints(storage, keep=2).load(parent_of(wrong))
