@@ -85,6 +85,7 @@ class Keeper:
     def restart(self) -> None:
         """A new population from what was written."""
         self.boots += 1
+        self._done: set[tuple[int, int]] = set()
         self.population = Population(self.plan, self.searcher, f"boot{self.boots}")
         if self.committed:
             states = replay(self.plan, self.searcher, [closed.rows for closed in self.committed])
@@ -101,6 +102,9 @@ class Keeper:
         answer = ask(self.population)
         completed = self.population.take_completed()
         self.completions += completed
+        for entry in completed:
+            assert (entry.round, entry.member) not in self._done, "complete twice"
+            self._done.add((entry.round, entry.member))
         files = [entry for entry in completed if not entry.outcome.error]
         self.journal |= {entry.member: entry for entry in files[:dies_after]}
         if dies_after is None or dies_after > len(files):

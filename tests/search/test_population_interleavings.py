@@ -14,14 +14,7 @@ from typing import Literal
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    Bundle,
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    multiple,
-    rule,
-)
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from scripted import AnswerLost, Keeper, ScriptedTraining, as_bits, run_undisturbed
 from strategies import plans, searchers, trainings
 
@@ -62,14 +55,14 @@ def rank(reward: float, member: int) -> tuple[float, int]:
 class Interleavings(RuleBasedStateMachine):
     """Workers, and the network between them and the keeper of one population."""
 
-    calls: Bundle[Call] = Bundle("calls")
-
     @initialize(plan=plans(), searcher=searchers(), training=trainings())
     def open_run(self, plan: Plan, searcher: Searcher, training: ScriptedTraining) -> None:
         self.training = training
         self.undisturbed = run_undisturbed(plan, searcher, training)
         self.keeper = Keeper(plan, searcher)
         self.processes: dict[int, Process] = {}
+        self.calls: list[Call] = []
+        """Calls made, answered or not, of the living and the dead: any may arrive again."""
         self.starts = 0
         self.compared = 0
 
@@ -87,7 +80,7 @@ class Interleavings(RuleBasedStateMachine):
                 answer: object = self.keeper.lease(process.worker, dies_after)
             else:
                 kind: Literal["stored", "report"] = "stored" if process.keeps else "report"
-                answer = self._deliver(Call(kind, process.worker, lease), dies_after)
+                answer = self._send(Call(kind, process.worker, lease), dies_after)
         except AnswerLost:
             return None
         if lost:
@@ -111,7 +104,7 @@ class Interleavings(RuleBasedStateMachine):
         self.starts += 1
         worker = WorkerId(index=index, incarnation=f"start{self.starts}")
         self.processes[index] = Process(worker)
-        self._deliver(Call("hello", worker, None))
+        self._send(Call("hello", worker, None))
 
     @rule(index=INDEX)
     def beat(self, index: int) -> None:
@@ -119,35 +112,34 @@ class Interleavings(RuleBasedStateMachine):
         process = self.processes.get(index)
         if process is None or process.lease is None:
             return
-        if not self._deliver(Call("heartbeat", process.worker, process.lease)):
+        if not self._send(Call("heartbeat", process.worker, process.lease)):
             process.drop()
 
-    @rule(target=calls, index=INDEX, dies=st.booleans())
-    def leave_calls_on_the_way(self, index: int, dies: bool) -> object:
-        """All calls that a worker may have made last, to arrive later, or never, or twice."""
-        process = self.processes.get(index)
-        if process is None:
-            return multiple()
-        if dies:
-            del self.processes[index]
-        calls = [Call("hello", process.worker, None)]
-        if process.lease:
-            calls.append(Call("heartbeat", process.worker, process.lease))
-            calls.append(Call("report", process.worker, process.lease))
-        if process.keeps:
-            calls.append(Call("stored", process.worker, process.lease))
-        return multiple(*calls)
+    @rule(index=INDEX)
+    def die(self, index: int) -> None:
+        """A worker dies; the calls that it may have made last are on their way."""
+        process = self.processes.pop(index, None)
+        if process and process.lease:
+            self.calls.append(Call("heartbeat", process.worker, process.lease))
+            self.calls.append(Call("report", process.worker, process.lease))
+        if process and process.keeps:
+            self.calls.append(Call("stored", process.worker, process.lease))
 
-    @rule(call=calls, dies_after=DIES_AFTER)
-    def arrive_late(self, call: Call, dies_after: int | None) -> None:
+    @rule(back=st.integers(1, 8), dies_after=DIES_AFTER)
+    def arrive_late_or_twice(self, back: int, dies_after: int | None) -> None:
         with contextlib.suppress(AnswerLost):
-            self._deliver(call, dies_after)
+            for call in self.calls[-back:][:1]:
+                self._deliver(call, dies_after)
 
     @rule(index=INDEX)
     def preempt(self, index: int) -> None:
         process = self.processes.pop(index, None)
         if process:
             self.keeper.call(lambda population: population.release(process.worker))
+
+    def _send(self, call: Call, dies_after: int | None = None) -> object:
+        self.calls.append(call)
+        return self._deliver(call, dies_after)
 
     def _deliver(self, call: Call, dies_after: int | None = None) -> object:
         keeper, lease = self.keeper, call.lease
