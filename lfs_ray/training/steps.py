@@ -54,7 +54,7 @@ class Loop:
             size = len(batch.labels_B)
             images_seen += size + batch.skipped
             waited_s += batch.wait_s
-            loss = self._step(state, batch, self.rates.rate(images_seen))
+            loss = self._guarded(state, batch, self.rates.rate(images_seen))
             if math.isfinite(loss):
                 total, images = total + loss * size, images + size
                 continue
@@ -69,6 +69,16 @@ class Loop:
             nonfinite_steps=skipped,
         )
 
+    def _guarded(self, state: TrainingState, batch: Batch, rate: float) -> float:
+        """One step; where it was skipped, the statistics it left in the buffers are undone."""
+        buffers = [buffer for part in state.parts.values() for buffer in part.buffers()]
+        before = [buffer.clone() for buffer in buffers]
+        loss = self._step(state, batch, rate)
+        if not math.isfinite(loss):
+            for buffer, value in zip(buffers, before, strict=True):
+                buffer.copy_(value)
+        return loss
+
     def _step(self, state: TrainingState, batch: Batch, rate: float) -> float:
         """One step of SGD; NaN when it was skipped since loss or gradient was not finite."""
         images_BCHW = to_pixels(torch.from_numpy(batch.images_BHWC), self.model, self.device)
@@ -82,15 +92,16 @@ class Loop:
             return math.nan
         state.scaler.scale(loss).backward()
         state.scaler.unscale_(state.optimizer)
-        norm = self._clip([parameter for _, parameter in state.parameters()])
-        # A scaler that overflows skips the step itself and lowers its scale: no failure.
-        if not math.isfinite(norm) and not state.scaler.is_enabled():
-            return math.nan
-        for group in state.optimizer.param_groups:
-            group["lr"] = rate
-        state.scaler.step(state.optimizer)
-        state.scaler.update()
-        return value
+        finite = math.isfinite(self._clip([parameter for _, parameter in state.parameters()]))
+        # A scaler that overflows skips the step itself and lowers its scale: no failure while
+        # there is something to lower. One that is off has scale 1.
+        overflow = state.scaler.get_scale() > 1.0
+        if finite or state.scaler.is_enabled():
+            for group in state.optimizer.param_groups:
+                group["lr"] = rate
+            state.scaler.step(state.optimizer)
+            state.scaler.update()
+        return value if finite or overflow else math.nan
 
     def _clip(self, parameters: list[torch.nn.Parameter]) -> float:
         limit = self.optimizer.clip_norm if self.optimizer.clip_norm > 0 else math.inf
