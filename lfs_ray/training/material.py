@@ -19,7 +19,7 @@ from lfs_ray.data.pairs import Pairs, check_images, make_pairs, read_pairs
 from lfs_ray.data.sources import FaceSet, open_faces
 from lfs_ray.data.split import split_identities
 from lfs_ray.data.store import NamedImages, open_store
-from lfs_ray.data.synthetic import SyntheticFaces, synthesize
+from lfs_ray.data.synthetic import DRAWING, SyntheticFaces, synthesize
 from lfs_ray.errors import DataError
 from lfs_ray.seeds import derive_seed
 
@@ -127,7 +127,7 @@ def synthetic_set(config: Config) -> str:
     name = "-".join(
         str(part)
         for part in (
-            "synthetic",
+            f"synthetic{DRAWING}",
             spec.num_identities,
             spec.images_per_identity,
             size_px,

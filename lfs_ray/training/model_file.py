@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from lfs_ray.config.sections import ModelConfig
-from lfs_ray.errors import RunError
+from lfs_ray.errors import ConfigError, RunError
 from lfs_ray.models.catalogue import build_backbone
 from lfs_ray.training.checkpoint import decode, encode, model_of
 
@@ -30,24 +30,29 @@ def load_backbone(blob: bytes, *, name: str) -> tuple[nn.Module, ModelConfig]:
     """
     arrays, facts = decode(blob, name=name)
     model = model_of(facts, name=name)
-    with torch.random.fork_rng(devices=[]):
-        backbone = build_backbone(
-            model.backbone,
-            embedding_dim=model.embedding_dim,
-            input_size_px=model.input_size_px,
-            width=model.width,
-        )
     weights = {
         key.removeprefix(_PREFIX): torch.from_numpy(value.copy())
         for key, value in arrays.items()
         if key.startswith(_PREFIX)
     }
     try:
+        backbone = _build(model)
         backbone.load_state_dict(weights)
-    except RuntimeError as error:
+    except (ConfigError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise RunError(
             f"{name} must hold the backbone that its header describes, found another ({reason}): "
             f"restore it from a copy"
         ) from error
     return backbone.eval(), model
+
+
+def _build(model: ModelConfig) -> nn.Module:
+    """The backbone with weights that are replaced at once: the process's generator stays."""
+    with torch.random.fork_rng(devices=[]):
+        return build_backbone(
+            model.backbone,
+            embedding_dim=model.embedding_dim,
+            input_size_px=model.input_size_px,
+            width=model.width,
+        )

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from lfs_ray.config.sections import ModelConfig, RewardConfig
+from lfs_ray.data.pairs import Pairs
+from lfs_ray.errors import DataError
+from lfs_ray.training.scoring import embed, score
+
+CPU = torch.device("cpu")
+MODEL = ModelConfig(pixel_mean=0.0, pixel_scale=1.0)
+PLAIN = RewardConfig(flip=False, batch_size=2)
+
+
+class TopLeft(nn.Module):
+    """Embeds an image as its top left pixel, and counts what it is asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: list[int] = []
+
+    def forward(self, images: Tensor) -> Tensor:
+        assert not self.training
+        assert not torch.is_grad_enabled()
+        self.sizes.append(len(images))
+        return images[:, :, 0, 0]
+
+
+def some_images(count: int = 5) -> np.ndarray:
+    return np.random.default_rng(0).integers(1, 256, (count, 4, 4, 3), np.uint8)
+
+
+def test_embeddings_are_unit_vectors_in_order_whatever_the_batches() -> None:
+    images, backbone = some_images(), TopLeft()
+    found = embed(backbone.train(), images, MODEL, PLAIN, CPU)
+    pixels = images[:, 0, 0].astype(np.float64)
+    np.testing.assert_allclose(found, pixels / np.linalg.norm(pixels, axis=1, keepdims=True))
+    assert backbone.sizes == [2, 2, 1]
+
+
+def test_flip_sums_an_image_and_its_mirror() -> None:
+    images = some_images()
+    found = embed(TopLeft(), images, MODEL, replace(PLAIN, flip=True), CPU)
+    both = images[:, 0, 0].astype(np.float64) + images[:, 0, -1]
+    np.testing.assert_allclose(found, both / np.linalg.norm(both, axis=1, keepdims=True))
+
+
+def pairs_of(folds: int) -> Pairs:
+    """Four images of two people; in each fold one pair of one person, one of both."""
+    return Pairs(
+        keys=("a0", "a1", "b0", "b1"),
+        first=np.tile([0, 0], folds),
+        second=np.tile([1, 2], folds),
+        same=np.tile([True, False], folds),
+        fold=np.repeat(np.arange(folds), 2),
+        identity=np.array([0, 0, 1, 1]),
+    )
+
+
+def test_separable_people_score_one_and_swapped_ones_nothing_like_it() -> None:
+    apart = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+    assert score(apart, pairs_of(10), PLAIN, seed=0).accuracy == 1.0
+    mixed = apart[[0, 2, 1, 3]]
+    assert score(mixed, pairs_of(10), PLAIN, seed=0).accuracy <= 0.5
+
+
+def test_the_standard_error_is_of_the_seed_alone() -> None:
+    random = np.random.default_rng(0)
+    embeddings = random.normal(size=(20, 3))
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    first_of, second_of = random.integers(0, 10, 60), random.integers(10, 20, 60)
+    pairs = Pairs(
+        keys=tuple(map(str, range(20))),
+        first=first_of,
+        second=second_of,
+        same=np.tile([True, False], 30),
+        fold=np.repeat(np.arange(10), 6),
+        identity=np.arange(20),
+    )
+    first, again, other = (score(embeddings, pairs, PLAIN, seed=seed) for seed in (1, 1, 2))
+    assert first.standard_error == again.standard_error
+    assert first.standard_error != other.standard_error
+    assert first.accuracy == other.accuracy
+
+
+def test_embeddings_that_are_not_finite_are_one_line() -> None:
+    broken = np.full((4, 2), np.nan)
+    with pytest.raises(DataError) as error:
+        score(broken, pairs_of(10), PLAIN, seed=0)
+    assert len(str(error.value).splitlines()) == 1

@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+import torch
+from tiny_runs import EPOCH_IMAGES, tiny_config
+
+from lfs_ray.config.sections import LossConfig
+from lfs_ray.errors import RunError, TrainingError
+from lfs_ray.losses.margin import AmSoftmax, ArcFace, NormFace
+from lfs_ray.losses.searched import GlobalShift
+from lfs_ray.training.checkpoint import model_of
+from lfs_ray.training.material import Material
+from lfs_ray.training.trainer import Trainer, TrialResult, TrialSpec, loss_of
+
+SPEC = TrialSpec(
+    loss=LossConfig(scale=16.0),
+    space="margin",
+    theta=(0.2,),
+    seed=1,
+    stream_seed=2,
+    init_seed=3,
+    first_image=0,
+    num_images=24,
+    total_images=96,
+)
+
+
+@pytest.fixture(autouse=True)
+def _process_as_it_was(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    deterministic, threads = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
+    yield
+    torch.use_deterministic_algorithms(deterministic)
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def trainer(faces: str, material: Material) -> Trainer:
+    return Trainer(tiny_config(faces), material)
+
+
+def frozen(trainer: Trainer) -> dict[str, bytes]:
+    return {name: array.tobytes() for name, array in trainer.arrays().items()}
+
+
+def numbers(result: TrialResult) -> tuple[float, float, float]:
+    return result.score.accuracy, result.score.standard_error, result.trained.loss
+
+
+def test_a_trial_is_a_function_of_its_spec(trainer: Trainer, material: Material) -> None:
+    first = trainer.train(SPEC, None)
+    weights = frozen(trainer)
+    trainer.train(replace(SPEC, theta=(0.5,), init_seed=9), None)
+    torch.rand(3)
+    again = Trainer(trainer.config, material)
+    assert numbers(again.train(SPEC, None)) == numbers(first)
+    assert frozen(again) == weights
+    assert first.trained.images == 24
+    assert 0.0 <= first.score.accuracy <= 1.0
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(SPEC, theta=(0.4,)),
+        replace(SPEC, loss=LossConfig(scale=24.0)),
+        replace(SPEC, stream_seed=5),
+        replace(SPEC, init_seed=5),
+        replace(SPEC, first_image=24),
+        replace(SPEC, num_images=32),
+        replace(SPEC, total_images=192),
+    ],
+)
+def test_whatever_the_spec_says_reaches_the_weights(trainer: Trainer, other: TrialSpec) -> None:
+    trainer.train(SPEC, None)
+    before = frozen(trainer)
+    trainer.train(other, None)
+    assert frozen(trainer) != before
+
+
+def test_the_trials_own_seed_is_not_in_the_weights(trainer: Trainer) -> None:
+    # Only the bootstrap draws from it: common random numbers, and what makes a replay possible.
+    trainer.train(SPEC, None)
+    before = frozen(trainer)
+    trainer.train(replace(SPEC, seed=99), None)
+    assert frozen(trainer) == before
+
+
+def test_two_halves_of_a_lineage_are_the_whole(trainer: Trainer) -> None:
+    trainer.train(replace(SPEC, num_images=48), None)
+    whole = frozen(trainer)
+    trainer.train(SPEC, None)
+    parent = trainer.arrays()
+    trainer.train(replace(SPEC, first_image=24, init_seed=77), parent, parent_name="p")
+    assert frozen(trainer) == whole
+
+
+def test_epochs_end_within_a_trial(trainer: Trainer) -> None:
+    result = trainer.train(replace(SPEC, first_image=EPOCH_IMAGES - 8, num_images=16), None)
+    assert result.trained.images == 16
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_trains_and_keeps_its_scaler(
+    faces: str, material: Material, precision: str
+) -> None:
+    trainer = Trainer(tiny_config(faces, worker={"precision": precision}), material)
+    result = trainer.train(replace(SPEC, num_images=48), None)
+    assert result.trained.nonfinite_steps == 0
+    assert ("scaler.scale" in trainer.arrays()) == (precision == "fp16")
+
+
+def test_training_lowers_the_loss(trainer: Trainer) -> None:
+    first = trainer.train(SPEC, None)
+    parent = trainer.arrays()
+    for start in (24, 48, 72):
+        last = trainer.train(replace(SPEC, first_image=start), parent, parent_name="p")
+        parent = trainer.arrays()
+    assert last.trained.loss < first.trained.loss
+
+
+def test_a_parent_of_another_model_is_refused(trainer: Trainer) -> None:
+    with pytest.raises(RunError, match=r"^the parent must hold the model"):
+        trainer.train(SPEC, {}, parent_name="the parent")
+
+
+def test_a_loss_that_explodes_fails_the_trial(faces: str, material: Material) -> None:
+    keys = {
+        "learning_rate": 1e30,
+        "warmup_epochs": 0.0,
+        "clip_norm": 0.0,
+        "max_nonfinite_steps": 0,
+    }
+    trainer = Trainer(tiny_config(faces, optimizer=keys), material)
+    with pytest.raises(TrainingError, match=r"^at most 0 steps of a trial may be non-finite"):
+        trainer.train(SPEC, None)
+
+
+def test_a_checkpoint_says_what_model_it_is_of(trainer: Trainer) -> None:
+    assert model_of(trainer.facts(), name="c") == trainer.config.model
+
+
+@pytest.mark.parametrize(
+    ("loss", "margin"),
+    [(LossConfig(name="am_softmax"), 0.35), (LossConfig(name="am_softmax", margin=0.1), 0.1)],
+)
+def test_am_softmax_takes_its_own_margin_where_none_is_given(
+    loss: LossConfig, margin: float
+) -> None:
+    built = loss_of(replace(SPEC, loss=loss, theta=()))
+    assert isinstance(built, AmSoftmax)
+    assert built.margin == margin
+
+
+@pytest.mark.parametrize(
+    ("loss", "margin_rad"),
+    [(LossConfig(name="arcface"), 0.5), (LossConfig(name="arcface", margin=0.1), 0.1)],
+)
+def test_arcface_takes_its_own_margin_where_none_is_given(
+    loss: LossConfig, margin_rad: float
+) -> None:
+    built = loss_of(replace(SPEC, loss=replace(loss, rule="easy", grad="detached"), theta=()))
+    assert isinstance(built, ArcFace)
+    assert (built.margin_rad, built.rule, built.grad) == (margin_rad, "easy", "detached")
+
+
+def test_a_margin_that_other_populations_use_is_nothing_to_normface() -> None:
+    loss = LossConfig(name="normface", margin=0.5, scale=20.0)
+    built = loss_of(replace(SPEC, loss=loss, theta=()))
+    assert type(built) is NormFace
+    assert built.scale == 20.0
+
+
+def test_a_searched_loss_is_built_from_theta_in_its_space() -> None:
+    built = loss_of(SPEC)
+    assert isinstance(built, GlobalShift)
+    assert built.shift == pytest.approx(16.0 * 0.2)
