@@ -67,17 +67,31 @@ class Storage:
             return bytes(stream.read())
 
     def write(self, name: str, *parts: Buffer) -> int:
-        """Write `parts` one after the other as one file; returns its size in bytes."""
+        """Write `parts` one after the other as one file; returns its size in bytes.
+
+        Raises:
+            RunError: the storage is full, read-only or out of reach.
+        """
         # Refused before a remote upload starts, which its stream would end as if it were whole.
         size = sum(memoryview(part).nbytes for part in parts)
-        if self._remote is None:
-            _write_local(Path(self._root, name), parts, fsync=self.fsync)
-        else:
-            self._remote.create_dir(os.path.dirname(self._at(name)), recursive=True)
-            with self._remote.open_output_stream(self._at(name)) as stream:
-                for part in parts:
-                    stream.write(part)
+        try:
+            if self._remote is None:
+                _write_local(Path(self._root, name), parts, fsync=self.fsync)
+            else:
+                self._upload(name, parts)
+        except OSError as error:
+            raise RunError(
+                f"the storage must take files, {self.path(name)} of {size} bytes could not be "
+                f"written ({error.strerror or error}): make room or give access, then resume"
+            ) from error
         return size
+
+    def _upload(self, name: str, parts: Sequence[Buffer]) -> None:
+        assert self._remote is not None
+        self._remote.create_dir(os.path.dirname(self._at(name)), recursive=True)
+        with self._remote.open_output_stream(self._at(name)) as stream:
+            for part in parts:
+                stream.write(part)
 
     def exists(self, name: str) -> bool:
         """Whether a file or folder of that name is there."""

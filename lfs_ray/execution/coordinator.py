@@ -88,6 +88,7 @@ class Coordinator:
         }
         self._now_s = now_s
         self._rewards: dict[str, float] = {}
+        self._superseded = ""
         for name, population in self.populations.items():
             self._restore(population, self.files[name])
 
@@ -99,7 +100,8 @@ class Coordinator:
     @property
     def stopped(self) -> str:
         """Why the search cannot go on, empty while it can."""
-        return next((one.stopped for one in self.populations.values() if one.stopped), "")
+        populations = self.populations.values()
+        return self._superseded or next((one.stopped for one in populations if one.stopped), "")
 
     def hello(self, worker: WorkerId) -> None:
         """A worker started; what its earlier incarnation held is free."""
@@ -140,8 +142,11 @@ class Coordinator:
     ) -> Reply:
         """Take the confirmation of a stored checkpoint; answers with the next trial."""
         population = self.populations[lease.population]
-        population.stored(lease, outcome, checkpoint)
+        verdict = population.stored(lease, outcome, checkpoint)
         self._settle(population)
+        if verdict is Verdict.GONE:
+            # Its round closed during the upload; without this the last round's would stay.
+            self.files[lease.population].tidy()
         return self.lease(worker)
 
     def heartbeat(self, worker: WorkerId, lease: Lease) -> bool:
@@ -163,9 +168,14 @@ class Coordinator:
         for completed in population.take_completed():
             files.write_journal(completed)
         closed = population.closed()
-        if closed is None:
+        if closed is None or self._superseded:
             return
-        files.commit(closed)
+        try:
+            files.commit(closed)
+        except RunError as error:
+            # Said to the workers and the driver as the reason to end, and not tried again.
+            self._superseded = str(error)
+            return
         self._note(population, closed.rows)
         population.advance(closed)
 

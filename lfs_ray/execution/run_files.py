@@ -7,6 +7,7 @@ the serial executor): nothing that the last K parents, the best one or the open 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import uuid
@@ -123,7 +124,7 @@ class RunFiles:
         folder = trials_folder(self.population)
         self.storage.write(f"{folder}/{round_name(number, self.generation)}", blob)
         self._note(closed.rows)
-        self._tidy(number)
+        self.tidy()
         if self.compact_rounds and (number + 1) % self.compact_rounds == 0:
             self.compact()
 
@@ -140,8 +141,10 @@ class RunFiles:
         """Completed trials of the open round `number` whose checkpoints, if any, are whole."""
         found = []
         for name in self.storage.list(f"{self._folder}/journal"):
-            if name.startswith(f"round-{number:06d}-"):
-                found.append(_completed(self.storage.read(f"{self._folder}/journal/{name}")))
+            # A driver that is ending may remove an entry that it has committed.
+            with contextlib.suppress(FileNotFoundError):
+                if name.startswith(f"round-{number:06d}-"):
+                    found.append(_completed(self.storage.read(f"{self._folder}/journal/{name}")))
         return [one for one in found if one.checkpoint is None or self._is_whole(one.checkpoint)]
 
     def parent_of(self, closed: Round) -> Parent:
@@ -188,13 +191,18 @@ class RunFiles:
         self._parents.append(name)
         self._best = max(self._best, (reward, name), key=lambda pair: pair[0])
 
-    def _tidy(self, number: int) -> None:
-        """Delete checkpoints and journal entries of rounds up to `number` that nobody needs."""
+    def tidy(self) -> None:
+        """Delete checkpoints and journal entries of committed rounds that nobody needs.
+
+        A driver that was overtaken deletes nothing: its successor may be at these rounds again.
+        """
+        if newest_generation(self.storage) != self.generation:
+            return
         keep = {*self._parents[-max(self.keep_last, 1) :], self._best[1]}
         for folder in ("checkpoints", "journal"):
             for name in self.storage.list(f"{self._folder}/{folder}"):
                 path = f"{self._folder}/{folder}/{name}"
-                if int(name.split("-")[1]) <= number and path not in keep:
+                if int(name.split("-")[1]) < len(self._parents) and path not in keep:
                     self.storage.delete(path)
 
     def _is_whole(self, checkpoint: Checkpoint) -> bool:

@@ -8,6 +8,8 @@ end: the population decides when a trial has failed.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 import tempfile
 import uuid
@@ -21,11 +23,12 @@ from ray import tune
 
 from lfs_ray.config.sections import Config, WorkerConfig
 from lfs_ray.errors import RunError
+from lfs_ray.execution.coordinator import Coordinator
 from lfs_ray.execution.policy_actor import PolicyActor
 from lfs_ray.execution.pulse import Pulse
 from lfs_ray.execution.ray_desk import RayDesk
 from lfs_ray.execution.worker import Runner, work
-from lfs_ray.search.messages import Lease, Outcome, WorkerId
+from lfs_ray.search.messages import Checkpoint, Lease, Outcome, WorkerId
 from lfs_ray.storage import Storage
 
 HEAD = "node:__internal_head__"
@@ -148,6 +151,9 @@ def run_on_ray(search: RaySearch, watch: Callable[[RayDesk], Any]) -> str:
 
 
 def _start_actor(search: RaySearch) -> Any:
+    # Whatever is wrong with the run's files is said here, in one line: an actor that cannot be
+    # made is only ever reported as dead.
+    Coordinator(search.config, search.epoch_images, search.storage, search.generation)
     name = f"policy-{uuid.uuid4().hex[:12]}"
     head = {HEAD: 0.001} if HEAD in _cluster() else {}
     remote = _remote(PolicyActor).options(
@@ -161,7 +167,6 @@ def _start_actor(search: RaySearch) -> Any:
     actor = remote.remote(
         search.config_text, search.epoch_images, search.storage, search.generation
     )
-    # Whatever is wrong with the run's files is said here, before any worker starts.
     ray.get(actor.standings.remote())
     return actor
 
@@ -194,21 +199,29 @@ def run_worker(
     worker = WorkerId(index=int(config["worker"]), incarnation=uuid.uuid4().hex)
     pulse = _remote(Pulse).options(num_cpus=0).remote(actor, worker, os.getpid(), heartbeat_s)
     pulse.run.remote()
-    runner = _Pulsed(make_runner(), pulse)
-    work(RayDesk(actor), runner, worker, _report)
+    runner = _Pulsed(make_runner, pulse)
+    # Without its desk a worker ends: one that raised would be started again, without end. The
+    # driver, which asks the desk at the end, tells the user.
+    with contextlib.suppress(RunError):
+        work(RayDesk(actor), runner, worker, _report)
 
 
 class _Pulsed:
     """A runner that tells the pulse which lease it holds."""
 
-    def __init__(self, runner: Runner, pulse: Any) -> None:
-        self._runner, self._pulse = runner, pulse
+    def __init__(self, make_runner: RunnerFactory, pulse: Any) -> None:
+        self._make_runner, self._pulse = make_runner, pulse
+
+    @functools.cached_property
+    def _runner(self) -> Runner:
+        # Made with the first trial: a worker that cannot be made fails trials, which are counted.
+        return self._make_runner()
 
     def train(self, lease: Lease) -> Outcome:
         self._pulse.hold.remote(lease)
         return self._runner.train(lease)
 
-    def store(self, lease: Lease) -> Any:
+    def store(self, lease: Lease) -> Checkpoint:
         return self._runner.store(lease)
 
 
