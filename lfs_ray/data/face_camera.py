@@ -12,9 +12,9 @@ from lfs_ray.data.face_canvas import Canvas, edge, ellipse, mix, slope
 from lfs_ray.data.face_traits import Params, Plane
 
 GLASSES_SHARE = 0.18
-MASK_SHARE = 0.04
-PATCH_SHARE = 0.22
-NOISE_LEVEL = 0.07  # largest amplitude of the uniform grain, as a share of white
+MASK_SHARE = 0.02
+PATCH_SHARE = 0.12
+NOISE_LEVEL = 0.05  # largest amplitude of the uniform grain, as a share of white
 
 LIGHT_CLOTH, DARK_CLOTH = (0.85, 0.90, 0.95), (0.20, 0.25, 0.35)
 BLACK_RIM, GOLD_RIM = (0.05, 0.05, 0.06), (0.55, 0.42, 0.25)
