@@ -16,10 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
+from scripted import ScriptedTraining
+
 from lfs_ray.execution.run_files import checkpoint_name
 from lfs_ray.search.messages import Checkpoint, Lease, Outcome
 from lfs_ray.storage import Storage
-from scripted import ScriptedTraining
 
 Trial = tuple[str, int, int]
 """Population, round, member."""
@@ -114,8 +115,8 @@ class ScriptedRunner:
 
 def trainings(marks: Path) -> Counter[Trial]:
     """How often each trial was begun."""
-    words = [path.name.split("~") for path in marks.glob("trained~*")]
-    return Counter((population, int(number), int(member)) for _, population, number, member, _ in words)
+    words = [path.name.split("~")[1:4] for path in marks.glob("trained~*")]
+    return Counter((name, int(number), int(member)) for name, number, member in words)
 
 
 def accidents_that_happened(marks: Path) -> int:

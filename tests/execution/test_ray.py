@@ -12,27 +12,27 @@ from typing import Any
 
 import pytest
 import ray
-from ray import tune
-
 import scripted_runner
-from executor_contract import (
+from executor_cases import (
     EPOCH_IMAGES,
     FAULTLESS,
     LEARNS_ONLY,
-    ExecutorContract,
     MakeRunner,
     config_of,
     new_storage,
     reference,
     results,
 )
+from executor_contract import ExecutorContract
+from ray import tune
+from scripted_runner import ScriptedRunner, trainings
+
 from lfs_ray.config.dump import dump_toml
 from lfs_ray.config.sections import Config
 from lfs_ray.execution.ray_desk import RayDesk
 from lfs_ray.execution.run_files import start_generation
 from lfs_ray.execution.tune_run import RaySearch, run_on_ray
 from lfs_ray.storage import Storage
-from scripted_runner import ScriptedRunner, trainings
 
 pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("default")]
 
@@ -86,7 +86,9 @@ class Results(tune.Callback):  # type: ignore[misc]
     def __init__(self) -> None:
         self.found: list[dict[str, Any]] = []
 
-    def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: Any, **_: Any) -> None:
+    def on_trial_result(
+        self, iteration: int, trials: Any, trial: Any, result: Any, **_: Any
+    ) -> None:
         self.found.append(result)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from executor_contract import EPOCH_IMAGES, ExecutorContract, MakeRunner
+from executor_cases import EPOCH_IMAGES, MakeRunner
+from executor_contract import ExecutorContract
+
 from lfs_ray.config.sections import Config
 from lfs_ray.execution.coordinator import Coordinator
 from lfs_ray.execution.run_files import start_generation
