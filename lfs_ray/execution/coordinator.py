@@ -88,7 +88,7 @@ class Coordinator:
         }
         self._now_s = now_s
         self._rewards: dict[str, float] = {}
-        self._superseded = ""
+        self._failure = ""
         for name, population in self.populations.items():
             self._restore(population, self.files[name])
 
@@ -101,7 +101,7 @@ class Coordinator:
     def stopped(self) -> str:
         """Why the search cannot go on, empty while it can."""
         populations = self.populations.values()
-        return self._superseded or next((one.stopped for one in populations if one.stopped), "")
+        return self._failure or next((one.stopped for one in populations if one.stopped), "")
 
     def hello(self, worker: WorkerId) -> None:
         """A worker started; what its earlier incarnation held is free."""
@@ -165,16 +165,17 @@ class Coordinator:
     def _settle(self, population: Population) -> None:
         """Write completed trials down, and commit the round when it closes."""
         files = self.files[population.plan.name]
-        for completed in population.take_completed():
-            files.write_journal(completed)
-        closed = population.closed()
-        if closed is None or self._superseded:
-            return
         try:
+            for completed in population.take_completed():
+                files.write_journal(completed)
+            closed = population.closed()
+            if closed is None or self._failure:
+                return
             files.commit(closed)
         except RunError as error:
-            # Said to the workers and the driver as the reason to end, and not tried again.
-            self._superseded = str(error)
+            # A newer driver, or storage that takes no files: said to the workers and the driver
+            # as the reason to end, and not tried again; a resume trains what was not written.
+            self._failure = str(error)
             return
         self._note(population, closed.rows)
         population.advance(closed)

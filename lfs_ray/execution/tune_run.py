@@ -16,13 +16,13 @@ import uuid
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import ray
 from ray import tune
 
 from lfs_ray.config.sections import Config, WorkerConfig
-from lfs_ray.errors import RunError
+from lfs_ray.errors import ConfigError, RunError
 from lfs_ray.execution.coordinator import Coordinator
 from lfs_ray.execution.policy_actor import PolicyActor
 from lfs_ray.execution.pulse import Pulse
@@ -99,6 +99,29 @@ def disconnect() -> None:
     ray.shutdown()
 
 
+def check_resources(worker: WorkerConfig) -> None:
+    """Refuse workers that the machine on which Ray was started here can never hold.
+
+    Raises:
+        ConfigError: one line.
+    """
+    whole = _cluster()
+    for kind, needed in resources(worker).items():
+        there = whole.get(kind.upper(), 0.0)
+        if needed > there:
+            raise ConfigError(
+                f"worker.{kind}s must be at most the {there:g} {kind.upper()}s of this machine, "
+                f"got {needed:g}: lower it, or name a cluster in worker.ray_address"
+            )
+
+
+def device_kind(worker: WorkerConfig) -> Literal["cpu", "cuda"]:
+    """The method key `worker.device`, resolved on this cluster: a GPU where workers get one."""
+    if worker.device != "auto":
+        return worker.device
+    return "cuda" if resources(worker)["gpu"] > 0 else "cpu"
+
+
 def resources(worker: WorkerConfig) -> dict[str, float]:
     """What Ray reserves for one worker; a GPU where the cluster has one and nothing is said."""
     gpus = worker.gpus
@@ -144,7 +167,9 @@ def run_on_ray(search: RaySearch, watch: Callable[[RayDesk], Any]) -> str:
             stack.enter_context(watch(desk))
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="lfs-ray-tune-"))
             _fit(search, actor, folder)
-        _, stopped = desk.standings()
+        standings, stopped = desk.standings()
+        if not stopped and any(one.round < one.rounds for one in standings):
+            return "the search must reach its last round, its workers ended before: resume it"
         return stopped
     finally:
         ray.kill(actor)
