@@ -58,12 +58,14 @@ def _run(command: str, args: list[str]) -> None:
         load_config(None, ["--help"], prog=prog)
     options, flags = _split_options(prog, args)
 
-    from lfs_ray.driver.run_directory import Resume, stored_text
+    from lfs_ray.driver.run_directory import CONFIG_NAME, Resume, stored_text
     from lfs_ray.driver.schedule import as_training
+    from lfs_ray.storage import Storage
 
-    stored = stored_text(options.run_dir) if options.resume != "never" else ""
+    continues = options.resume != "never" and options.run_dir
+    stored = stored_text(Storage(options.run_dir)) if continues else ""
     if stored and options.file is None:
-        config = load_stored(stored, flags, place=f"{options.run_dir}/config.toml")
+        config = load_stored(stored, flags, place=f"{options.run_dir}/{CONFIG_NAME}")
     else:
         adapt = (
             (lambda config: as_training(config, options.schedule)) if command == "train" else None
@@ -82,7 +84,7 @@ def _run(command: str, args: list[str]) -> None:
         run_dir=options.run_dir,
         resume=cast(Resume, options.resume),
         dry_run=options.dry_run,
-        command=" ".join([prog, *(["--schedule", options.schedule] if options.schedule else [])]),
+        command=prog,
     )
     run(request, Console())
 
@@ -99,7 +101,7 @@ def _split_options(prog: str, args: Sequence[str]) -> tuple[RunOptions, list[str
         elif name in ("--run-dir", "--resume") or (
             name == "--schedule" and prog.endswith("train")
         ):
-            if not equals and not words:
+            if not equals and (not words or words[0].startswith("--")):
                 raise ConfigError(
                     f"{name} must be followed by a value, got none: see `{prog} --help`"
                 )
@@ -261,6 +263,13 @@ def run(args: list[str]) -> int:
         # The reader of our output went away, as `| head` does: not an error of ours.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        print(
+            f"lfs-ray: error: the system must let lfs-ray read and write its files, it does not "
+            f"({error}): check the path, its permissions and the free space",
+            file=sys.stderr,
+        )
+        return 1
     except Exception as error:
         with tempfile.NamedTemporaryFile(
             "w", prefix="lfs-ray-bug-", suffix=".log", delete=False

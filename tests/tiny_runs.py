@@ -6,6 +6,9 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import tomli_w
+
+from lfs_ray.cli import run
 from lfs_ray.config.build import build_config
 from lfs_ray.config.resolve import resolve
 from lfs_ray.config.sections import Config
@@ -49,16 +52,49 @@ def write_faces(folder: Path) -> str:
     return path
 
 
-def tiny_table(faces: str) -> dict[str, Any]:
-    """Nested tables of the configuration."""
-    return tomllib.loads(TEXT.format(faces=faces))
-
-
-def tiny_config(faces: str, **sections: dict[str, object]) -> Config:
-    """The resolved configuration, with some keys of some sections changed."""
-    table = tiny_table(faces)
+def tiny_table(faces: str, **sections: dict[str, Any]) -> dict[str, Any]:
+    """Nested tables of the configuration, with some keys of some sections changed."""
+    table = tomllib.loads(TEXT.format(faces=faces))
     for section, keys in sections.items():
         table[section] = {**table.get(section, {}), **keys}
-    config, mistakes = build_config(table, place="the test")
+    return table
+
+
+def tiny_config(faces: str, **sections: dict[str, Any]) -> Config:
+    """The resolved configuration."""
+    config, mistakes = build_config(tiny_table(faces, **sections), place="the test")
     assert not mistakes, mistakes
     return resolve(config, name="tiny")
+
+
+def write_config(folder: Path, faces: str, **sections: dict[str, Any]) -> str:
+    """The configuration as a file; its path."""
+    path = folder / "tiny.toml"
+    path.write_text(tomli_w.dumps(tiny_table(faces, **sections)))
+    return str(path)
+
+
+def write_pairs(path: Path, *more_rows: str) -> str:
+    """A pair list of two folds on the faces; the path."""
+    rows = ["fold\tsame\ta\tb"]
+    for fold in (0, 1):
+        for person in range(2):
+            one, other = f"p0000{2 * fold + person}", f"p0000{4 + 2 * fold + person}"
+            rows.append(f"{fold}\t1\t{one}/000.jpg\t{one}/001.jpg")
+            rows.append(f"{fold}\t0\t{one}/000.jpg\t{other}/000.jpg")
+    path.write_text("\n".join([*rows, *more_rows]) + "\n")
+    return str(path)
+
+
+def lfs_ray(*words: str) -> int:
+    """The command line, in this process; the exit code."""
+    return run(list(words))
+
+
+def content_of(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder; empty where there is none."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }

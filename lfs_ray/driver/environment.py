@@ -17,18 +17,32 @@ ENVIRONMENT_NAME = "environment.toml"
 _PACKAGES = ("torch", "ray", "numpy", "pyarrow", "pandas", "lmdb", "protobuf", "simplejpeg")
 
 
-def record_environment(storage: Storage, manifest: Mapping[str, object]) -> None:
-    """Write environment.toml, or check the data against the one that a run has already.
+_SAME_DATA = ("digest", "images", "identities", "reward_pairs", "reward_images")
 
-    Raises:
-        RunError: the data are not those that the run began with.
-    """
+
+def record_environment(storage: Storage, manifest: Mapping[str, object]) -> None:
+    """Write environment.toml where a run has none yet."""
     if not storage.exists(ENVIRONMENT_NAME):
         content = {"versions": _versions(), "machine": _machine(), "data": dict(manifest)}
         storage.write(ENVIRONMENT_NAME, tomli_w.dumps(content).encode())
+
+
+def check_environment(storage: Storage, manifest: Mapping[str, object]) -> None:
+    """Compare the data with those that a run began with, if it has begun.
+
+    Raises:
+        RunError: they are others, or environment.toml can't be read.
+    """
+    if not storage.exists(ENVIRONMENT_NAME):
         return
-    before = tomllib.loads(storage.read(ENVIRONMENT_NAME).decode())["data"]
-    for key in ("digest", "images", "identities", "reward_pairs", "reward_images"):
+    try:
+        before = tomllib.loads(storage.read(ENVIRONMENT_NAME).decode())["data"]
+    except (ValueError, KeyError) as error:
+        raise RunError(
+            f"{storage.path(ENVIRONMENT_NAME)} must be what lfs-ray wrote, found something else "
+            f"({error!r}): restore it from a copy"
+        ) from error
+    for key in _SAME_DATA:
         if before.get(key) != manifest[key]:
             raise RunError(
                 f"a resume must see the data that its run began with, found {key} "

@@ -31,14 +31,7 @@ def evaluate(
     Raises:
         LfsRayError: a file is missing or unreadable.
     """
-    folder, _, name = checkpoint.rpartition("/")
-    try:
-        blob = Storage(folder or ".").read(name)
-    except FileNotFoundError as error:
-        raise RunError(
-            f"the checkpoint must exist, found none at {checkpoint}: check the path"
-        ) from error
-    backbone, model = load_backbone(blob, name=checkpoint)
+    backbone, model = load_backbone(_read(checkpoint), name=checkpoint)
     place = images or os.path.dirname(absolute(pairs))
     pair_set = open_pairs(ReportConfig(images=place, pairs=pairs), model)
     device = prepare_process(WorkerConfig())
@@ -53,3 +46,14 @@ def evaluate(
         "fold_std": result.verification.std,
     }
     return pd.DataFrame([row])
+
+
+def _read(checkpoint: str) -> bytes:
+    folder, _, name = absolute(checkpoint).rpartition("/")
+    try:
+        return Storage(folder or "/").read(name)
+    except OSError as error:
+        raise RunError(
+            f"the checkpoint must be a readable file, found none at {checkpoint} "
+            f"({error.strerror or error}): give a *.safetensors file of a run"
+        ) from error

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from lfs_ray.config.sections import Config
+import torch
+
+from lfs_ray.config.sections import Config, ModelConfig
 from lfs_ray.execution.blueprint import lengths, plan_population
+from lfs_ray.models.catalogue import build_backbone
+from lfs_ray.models.count import count_multiply_adds, count_parameters
 from lfs_ray.training.material import Material
 
 
@@ -14,11 +18,26 @@ def describe(config: Config, material: Material, url: str) -> str:
         f"Run        {url}",
         f"Data       {len(faces)} images of {faces.num_classes} identities; reward on "
         f"{len(reward.pairs.same)} pairs of {len(reward.images_KHWC)} images",
-        f"Model      {config.model.backbone}, {config.model.input_size_px} px, embedding "
-        f"{config.model.embedding_dim}; {config.worker.precision}",
+        f"Model      {_model(config.model)}; {config.worker.precision}",
     ]
     return "\n".join(
         lines + [_population(config, name, len(faces)) for name in config.populations]
+    )
+
+
+def _model(model: ModelConfig) -> str:
+    """Shapes and sizes; nothing is computed: the net exists without its numbers."""
+    with torch.device("meta"):
+        backbone = build_backbone(
+            model.backbone,
+            embedding_dim=model.embedding_dim,
+            input_size_px=model.input_size_px,
+            width=model.width,
+        )
+        multiply_adds = count_multiply_adds(backbone, model.input_size_px)
+    return (
+        f"{model.backbone}, {model.input_size_px} px, embedding {model.embedding_dim}, "
+        f"{count_parameters(backbone)} parameters, {multiply_adds / 1e6:.1f} million multiply-adds"
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -89,7 +89,8 @@ def _row(winner: _Winner) -> dict[str, object]:
 
 
 def _score(config: Config, winner: _Winner, pair_set: PairSet) -> Score:
-    device = prepare_process(config.worker)
+    # The driver's own device: the head of a cluster of GPUs may have none.
+    device = prepare_process(replace(config.worker, device="auto"))
     backbone, model = load_backbone(winner.model, name=winner.population)
     embeddings_KD = embed(backbone.to(device), pair_set.images_KHWC, model, config.reward, device)
     seed = derive_seed(config.run.seed, "report")

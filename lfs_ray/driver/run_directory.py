@@ -33,16 +33,21 @@ def is_run(storage: Storage) -> bool:
     return storage.exists(CONFIG_NAME)
 
 
-def stored_text(url: str) -> str:
-    """The configuration of a run as text, empty where there is no run."""
-    storage = Storage(url) if url else None
-    return storage.read(CONFIG_NAME).decode() if storage and is_run(storage) else ""
+def stored_text(storage: Storage) -> str:
+    """The configuration of a run as text, empty where there is no run.
 
-
-def stored_config(storage: Storage) -> Config:
-    """The resolved configuration of a run."""
-    text = storage.read(CONFIG_NAME).decode()
-    return read_config(text, place=storage.path(CONFIG_NAME))
+    Raises:
+        RunError: it can't be read.
+    """
+    if not is_run(storage):
+        return ""
+    try:
+        return storage.read(CONFIG_NAME).decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunError(
+            f"{storage.path(CONFIG_NAME)} must be a text file, found something else ({error}): "
+            f"restore it from a copy"
+        ) from error
 
 
 def check_directory(storage: Storage, resume: Resume) -> None:
@@ -53,9 +58,9 @@ def check_directory(storage: Storage, resume: Resume) -> None:
     """
     if is_run(storage):
         return
-    if storage.list():
+    if _has_content(storage):
         raise RunError(
-            f"--run-dir must be a run or a new directory, found {storage.url} with other files "
+            f"--run-dir must be a run or a new directory, found {storage.url} with other content "
             f"and no {CONFIG_NAME}: choose another directory"
         )
     if resume == "must":
@@ -65,8 +70,15 @@ def check_directory(storage: Storage, resume: Resume) -> None:
         )
 
 
-def check_resume(storage: Storage, config: Config, resume: Resume, command: str) -> None:
-    """Refuse to continue an unfinished run unasked, or under a changed configuration.
+def _has_content(storage: Storage) -> bool:
+    try:
+        return bool(storage.list())
+    except NotADirectoryError:
+        return True
+
+
+def is_finished(storage: Storage, config: Config, resume: Resume, command: str) -> bool:
+    """Whether nothing is left to do: of the run itself, or of what a resume makes of it.
 
     Args:
         storage: the run directory, which holds a run.
@@ -78,21 +90,26 @@ def check_resume(storage: Storage, config: Config, resume: Resume, command: str)
         RunError: the run is unfinished and `--resume` says never.
         ConfigError: a key changed that a resume must keep; all of them.
     """
+    before = read_config(stored_text(storage), place=storage.path(CONFIG_NAME))
     if resume == "never":
+        if _is_complete(storage, before):
+            return True
         raise RunError(
             f"a run that exists must be resumed, found an unfinished one at {storage.url}: "
             f"continue it with `{command}`"
         )
-    refused = refused_changes(stored_config(storage), config)
+    refused = refused_changes(before, config)
     if refused:
         raise ConfigError(refused)
+    return _is_complete(storage, config)
 
 
-def is_finished(storage: Storage, config: Config) -> bool:
+def _is_complete(storage: Storage, config: Config) -> bool:
     """Whether every round that the configuration asks for is committed and the results are."""
-    return storage.exists("results.csv") and all(
+    results = [f"populations/{name}/model.safetensors" for name in config.populations]
+    results += [f"scores/{name}.parquet" for name in config.report]
+    return all(storage.exists(name) for name in ("results.csv", *results)) and all(
         len(committed_rounds(storage, name)) >= population.search.rounds
-        and storage.exists(f"populations/{name}/model.safetensors")
         for name, population in config.populations.items()
     )
 

@@ -2,43 +2,56 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import tomli_w
 
-from lfs_ray.config.sections import Config, PopulationConfig
+from lfs_ray.config.build import build
+from lfs_ray.config.sections import Config, LossConfig, PopulationConfig, SearchConfig
+from lfs_ray.driver.run_directory import absolute
 from lfs_ray.errors import ConfigError
 from lfs_ray.storage import Storage
 from lfs_ray.trials.rounds import Round
+
+_SEARCH_KEYS = ("space", "margin_max", "round_epochs", "seed")
+_TABLES = ("loss", "search", "round")
+_ADVICE = "use the schedule.toml of a run"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScheduledRound:
+    """The selected trial of a round, as a schedule has it."""
+
+    theta: tuple[float, ...] = ()
+    """Empty for a hand-made loss."""
+    margin: float = math.nan
+    epochs: float = 0.0
+    reward: float = math.nan
 
 
 def schedule_text(
     name: str, population: PopulationConfig, rounds: Sequence[Round], theta_names: Sequence[str]
 ) -> str:
-    """TOML of a population's schedule: one table a round."""
-    search, loss = population.search, population.loss
+    """TOML of a population's schedule: the loss, what a replay needs of the search, the rounds."""
+    search = asdict(population.search)
     winners = [next(row for row in one.rows if row["selected"]) for one in rounds]
     content = {
         "population": name,
-        "loss": loss.name,
-        "scale": loss.scale,
-        "space": search.space,
-        "round_epochs": search.round_epochs,
-        "seed": search.seed,
+        "loss": _given(asdict(population.loss)),
+        "search": _given({key: search[key] for key in _SEARCH_KEYS}),
         "round": [
             {
                 "theta": [row[f"theta_{theta}"] for theta in theta_names],
-                "margin": row["margin"],
-                "epochs": row["epochs"],
-                "reward": row["reward"],
+                **{key: row[key] for key in ("margin", "epochs", "reward")},
             }
             for row in winners
         ],
     }
-    return tomli_w.dumps({key: value for key, value in content.items() if value is not None})
+    return tomli_w.dumps(content)
 
 
 def as_training(config: Config, schedule: str) -> Config:
@@ -57,41 +70,68 @@ def as_training(config: Config, schedule: str) -> Config:
 def with_schedule(config: Config, path: str) -> Config:
     """The configuration with its populations replaced by one that replays a schedule.
 
-    Loss, scale, space, round length and seed are the schedule's; everything else is the
-    configuration's.
+    Loss, space, round length and seed are the schedule's; everything else is the configuration's.
 
     Raises:
-        ConfigError: the file is missing, not a schedule, or of another space than its loss takes.
+        ConfigError: the file is missing or not a schedule; every mistake, one line each.
     """
     content = _read(path)
-    thetas = [theta for one in content["round"] for theta in one["theta"]]
-    search = replace(
-        config.search,
-        policy="schedule",
-        space=content["space"],
-        members=1,
-        rounds=len(content["round"]),
-        round_epochs=content["round_epochs"],
-        script=tuple(float(theta) for theta in thetas),
-        warmup_epochs=0.0,
-        seed=content.get("seed"),
+    place = f"the schedule {path}"
+    loss, mistakes = build(LossConfig, content["loss"], where="loss", place=place)
+    search, more = build(
+        SearchConfig, content["search"], base=config.search, where="search", place=place
     )
-    loss = replace(config.loss, name=content["loss"], scale=content["scale"])
+    rounds, others = _rounds(content["round"], place)
+    mistakes += more + others
+    if mistakes:
+        raise ConfigError(mistakes)
+    script = tuple(number for one in rounds for number in one.theta)
+    search = replace(
+        search,
+        policy="schedule" if script else "fixed",
+        members=1,
+        rounds=len(rounds),
+        script=script,
+        warmup_epochs=0.0,
+    )
     return replace(config, search=search, loss=loss, populations={})
 
 
+def _rounds(tables: object, place: str) -> tuple[list[ScheduledRound], list[str]]:
+    if not isinstance(tables, list) or not tables:
+        return [], [f"{place} must hold a table [[round]] for each round, got none: {_ADVICE}"]
+    built = [
+        build(ScheduledRound, table, where=f"round.{number}", place=place)
+        for number, table in enumerate(tables)
+    ]
+    rounds, mistakes = [one for one, _ in built], [line for _, lines in built for line in lines]
+    sizes = sorted({len(one.theta) for one in rounds})
+    if len(sizes) > 1 and not mistakes:
+        mistakes.append(
+            f"every theta of {place} must have as many numbers, got {sizes[0]} and {sizes[-1]}: "
+            f"{_ADVICE}"
+        )
+    return rounds, mistakes
+
+
 def _read(path: str) -> dict[str, Any]:
-    storage, _, name = path.rpartition("/")
+    folder, _, name = absolute(path).rpartition("/")
     try:
-        content = tomllib.loads(Storage(storage or ".").read(name).decode())
+        content = tomllib.loads(Storage(folder or "/").read(name).decode())
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise ConfigError(f"--schedule must be a schedule.toml, got {path} ({reason})") from error
-    missing = {"loss", "scale", "space", "round_epochs", "round"} - content.keys()
-    if missing or not content["round"] or any("theta" not in one for one in content["round"]):
         raise ConfigError(
-            f"--schedule must hold loss, scale, space, round_epochs and a theta for each round, "
-            f"{path} lacks {', '.join(sorted(missing)) or 'a round or its theta'}: use the "
-            f"schedule.toml of a run"
+            f"--schedule must be a schedule.toml, got {path} ({reason}): {_ADVICE}"
+        ) from error
+    missing = [name for name in _TABLES if name not in content]
+    if missing:
+        raise ConfigError(
+            f"--schedule must hold loss, search and round, {path} lacks {', '.join(missing)}: "
+            f"{_ADVICE}"
         )
     return content
+
+
+def _given(table: Mapping[str, object]) -> dict[str, object]:
+    """The keys that have a value: TOML knows no null."""
+    return {key: value for key, value in table.items() if value is not None}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +15,7 @@ from rich.console import Console
 from lfs_ray.config.dump import dump_toml
 from lfs_ray.config.resolve import resolve
 from lfs_ray.config.sections import Config
-from lfs_ray.driver.environment import record_environment
+from lfs_ray.driver.environment import check_environment, record_environment
 from lfs_ray.driver.live import Ask, LiveDisplay
 from lfs_ray.driver.plan_text import describe
 from lfs_ray.driver.results import RESULTS_NAME, write_results
@@ -22,7 +23,6 @@ from lfs_ray.driver.run_directory import (
     CONFIG_NAME,
     Resume,
     check_directory,
-    check_resume,
     is_finished,
     is_run,
     new_run_url,
@@ -45,7 +45,7 @@ class Request:
 
     Args:
         config: a checked configuration, not resolved.
-        file: the configuration file, for names and messages.
+        file: the configuration file, for the name of a new run.
         run_dir: `--run-dir`; empty: a new dated directory.
         resume: `--resume`.
         dry_run: check and show the plan only.
@@ -68,16 +68,16 @@ def search(request: Request, console: Console) -> str:
     """
     url = request.run_dir or new_run_url(request.config, request.file, datetime.now())
     storage = Storage(url, fsync=request.config.storage.fsync)
-    name = url.rstrip("/").rpartition("/")[2]
+    name = storage.path().rstrip("/").rpartition("/")[2]
     config = resolve(with_absolute_paths(request.config), name=name)
+    continuation = f"{request.command} --run-dir {shlex.quote(url)} --resume must"
     check_directory(storage, request.resume)
-    if is_run(storage):
-        if is_finished(storage, config):
-            console.print(f"The run {url} is finished: nothing to do.", soft_wrap=True)
-            return url
-        check_resume(storage, config, request.resume, _continuation(request, url))
+    if is_run(storage) and is_finished(storage, config, request.resume, continuation):
+        console.print(f"The run {url} is finished: nothing to do.", soft_wrap=True)
+        return url
     material = open_material(config)
     check_material(config, material)
+    check_environment(storage, material.manifest())
     build_populations(config, len(material.faces), boot="check")
     console.print(describe(config, material, url), soft_wrap=True, highlight=False)
     if request.dry_run:
@@ -85,14 +85,9 @@ def search(request: Request, console: Console) -> str:
     _prepare(storage, config, material)
     stopped = _EXECUTORS[config.worker.executor](config, storage, material, console)
     if stopped:
-        raise SearchError(f"{stopped}: `{_continuation(request, url)}`")
+        raise SearchError(f"{stopped}: `{continuation}`")
     _show(write_results(storage, config), url, console)
     return url
-
-
-def _continuation(request: Request, url: str) -> str:
-    words = [request.command, *([request.file] if request.file else [])]
-    return " ".join([*words, "--run-dir", url, "--resume", "must"])
 
 
 def _prepare(storage: Storage, config: Config, material: Material) -> None:

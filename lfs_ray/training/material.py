@@ -13,14 +13,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from lfs_ray.config.sections import Config, ModelConfig, ReportConfig
+from lfs_ray.config.sections import Config, ModelConfig, ReportConfig, RewardConfig
 from lfs_ray.data.loader import LabelledImages, decode_all
 from lfs_ray.data.pairs import Pairs, check_images, make_pairs, read_pairs
 from lfs_ray.data.sources import FaceSet, open_faces
 from lfs_ray.data.split import split_identities
-from lfs_ray.data.store import NamedImages, open_store
+from lfs_ray.data.store import ImageStore, NamedImages, open_store
 from lfs_ray.data.synthetic import DRAWING, SyntheticFaces, synthesize
 from lfs_ray.errors import DataError
+from lfs_ray.evaluation.verification import verify_scores
 from lfs_ray.seeds import derive_seed
 
 
@@ -65,10 +66,11 @@ class Material:
 
 
 def check_material(config: Config, material: Material) -> None:
-    """Look up every key and decode a sample: what a driver does once, before workers start.
+    """Look up every key, decode a sample, judge all pairs: once in the driver, before workers.
 
     Raises:
-        DataError: a key is missing, or more images are undecodable than `data.max_bad_images`.
+        DataError: a key is missing, more images are undecodable than `data.max_bad_images`, or
+            pairs can't be scored by the reward's rule.
     """
     material.faces.check(max_bad_images=config.data.max_bad_images)
     if material.faces.num_classes < 2:
@@ -76,6 +78,10 @@ def check_material(config: Config, material: Material) -> None:
             f"a classifier needs at least 2 identities to train on, found "
             f"{material.faces.num_classes}: add some, or lower data.validation_share"
         )
+    _check_folds(material.reward.pairs, config.reward, "the reward's pairs")
+    for name, report in config.report.items():
+        pairs, _ = _pairs_and_store(report)
+        _check_folds(pairs, config.reward, f"report.{name}.pairs")
 
 
 def open_material(config: Config) -> Material:
@@ -107,9 +113,7 @@ def open_pairs(report: ReportConfig, model: ModelConfig) -> PairSet:
     Raises:
         DataError: the list doesn't parse, or names images that are missing or undecodable.
     """
-    pairs = read_pairs(report.pairs)
-    store = open_store(report.images)
-    check_images(pairs, store)
+    pairs, store = _pairs_and_store(report)
     images_KHWC = _decode(NamedImages(store, pairs.keys), np.arange(len(pairs.keys)), model)
     return PairSet(images_KHWC, pairs)
 
@@ -142,6 +146,20 @@ def synthetic_set(config: Config) -> str:
         if not path.exists():
             synthesize(spec, str(path))
     return str(path)
+
+
+def _pairs_and_store(report: ReportConfig) -> tuple[Pairs, ImageStore]:
+    pairs, store = read_pairs(report.pairs), open_store(report.images)
+    check_images(pairs, store)
+    return pairs, store
+
+
+def _check_folds(pairs: Pairs, reward: RewardConfig, name: str) -> None:
+    """Score the pairs at random: folds that can't be scored are found before any training."""
+    try:
+        verify_scores(np.linspace(-1, 1, len(pairs)), pairs.same, pairs.fold, rule=reward.rule)
+    except DataError as error:
+        raise DataError(f"{name}: {error}") from error
 
 
 def _decode(

@@ -13,7 +13,6 @@ from lfs_ray.training.device import autocast, device_name, prepare_process
 
 @pytest.fixture(autouse=True)
 def _process_as_it_was(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
     deterministic, threads = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
     benchmark = torch.backends.cudnn.benchmark
