@@ -50,6 +50,15 @@ def stored_text(storage: Storage) -> str:
         ) from error
 
 
+def stored_config(storage: Storage) -> Config:
+    """The resolved configuration of a run.
+
+    Raises:
+        LfsRayError: it can't be read.
+    """
+    return read_config(stored_text(storage), place=storage.path(CONFIG_NAME))
+
+
 def check_directory(storage: Storage, resume: Resume) -> None:
     """Refuse a directory that can't take or continue a run.
 
@@ -90,7 +99,7 @@ def is_finished(storage: Storage, config: Config, resume: Resume, command: str) 
         RunError: the run is unfinished and `--resume` says never.
         ConfigError: a key changed that a resume must keep; all of them.
     """
-    before = read_config(stored_text(storage), place=storage.path(CONFIG_NAME))
+    before = stored_config(storage)
     if resume == "never":
         if _is_complete(storage, before):
             return True
@@ -112,6 +121,13 @@ def _is_complete(storage: Storage, config: Config) -> bool:
         len(committed_rounds(storage, name)) >= population.search.rounds
         for name, population in config.populations.items()
     )
+
+
+def with_stored_device(config: Config, stored: Config) -> Config:
+    """The configuration with the run's own device where it leaves the choice open."""
+    if config.worker.device != "auto":
+        return config
+    return replace(config, worker=replace(config.worker, device=stored.worker.device))
 
 
 def with_absolute_paths(config: Config) -> Config:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Literal
 
 import pandas as pd
 from rich.console import Console
@@ -26,7 +28,9 @@ from lfs_ray.driver.run_directory import (
     is_finished,
     is_run,
     new_run_url,
+    stored_config,
     with_absolute_paths,
+    with_stored_device,
 )
 from lfs_ray.errors import SearchError
 from lfs_ray.execution.blueprint import build_populations, lengths
@@ -34,8 +38,16 @@ from lfs_ray.execution.coordinator import Coordinator
 from lfs_ray.execution.run_files import start_generation
 from lfs_ray.execution.serial import run_serial
 from lfs_ray.execution.trial_runner import TrialRunner
-from lfs_ray.execution.tune_run import RaySearch, connect, disconnect, run_on_ray
+from lfs_ray.execution.tune_run import (
+    RaySearch,
+    check_resources,
+    connect,
+    device_kind,
+    disconnect,
+    run_on_ray,
+)
 from lfs_ray.storage import Storage
+from lfs_ray.training.device import device_kind_here
 from lfs_ray.training.material import Material, check_material, open_material
 
 
@@ -72,6 +84,8 @@ def search(request: Request, console: Console) -> str:
     config = resolve(with_absolute_paths(request.config), name=name)
     continuation = f"{request.command} --run-dir {shlex.quote(url)} --resume must"
     check_directory(storage, request.resume)
+    if is_run(storage):
+        config = with_stored_device(config, stored_config(storage))
     if is_run(storage) and is_finished(storage, config, request.resume, continuation):
         console.print(f"The run {url} is finished: nothing to do.", soft_wrap=True)
         return url
@@ -82,7 +96,6 @@ def search(request: Request, console: Console) -> str:
     console.print(describe(config, material, url), soft_wrap=True, highlight=False)
     if request.dry_run:
         return url
-    _prepare(storage, config, material)
     stopped = _EXECUTORS[config.worker.executor](config, storage, material, console)
     if stopped:
         raise SearchError(f"{stopped}: `{continuation}`")
@@ -99,7 +112,13 @@ def _prepare(storage: Storage, config: Config, material: Material) -> None:
         storage.write("split.json", json.dumps(held_out).encode())
 
 
+def _with_device(config: Config, device: Literal["cpu", "cuda"]) -> Config:
+    return replace(config, worker=replace(config.worker, device=device))
+
+
 def _serial(config: Config, storage: Storage, material: Material, console: Console) -> str:
+    config = _with_device(config, device_kind_here(config.worker))
+    _prepare(storage, config, material)
     generation = start_generation(storage, config.populations)
     coordinator = Coordinator(config, len(material.faces), storage, generation)
     runner = TrialRunner(config, storage, material)
@@ -113,6 +132,10 @@ def _serial(config: Config, storage: Storage, material: Material, console: Conso
 def _ray(config: Config, storage: Storage, material: Material, console: Console) -> str:
     ours = connect(config.worker)
     try:
+        if ours and not config.worker.ray_address and "RAY_ADDRESS" not in os.environ:
+            check_resources(config.worker)
+        config = _with_device(config, device_kind(config.worker))
+        _prepare(storage, config, material)
         run = RaySearch(
             config=config,
             config_text=dump_toml(config),

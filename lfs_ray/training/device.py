@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from contextlib import AbstractContextManager
+from typing import Literal
 
 import torch
 
@@ -26,13 +27,20 @@ def prepare_process(worker: WorkerConfig) -> torch.device:
     torch.use_deterministic_algorithms(worker.deterministic, warn_only=False)
     torch.backends.cudnn.benchmark = not worker.deterministic
     torch.set_num_threads(worker.threads)
-    if worker.device == "cuda" and not torch.cuda.is_available():
+    device = device_kind_here(worker)
+    if device == "cuda" and not torch.cuda.is_available():
         raise ConfigError(
             "worker.device cuda needs a GPU in every worker, found none here: set worker.device "
             "to cpu, or worker.gpus above 0 on machines with GPUs"
         )
-    use_gpu = worker.device == "cuda" or (worker.device == "auto" and torch.cuda.is_available())
-    return torch.device("cuda" if use_gpu else "cpu")
+    return torch.device(device)
+
+
+def device_kind_here(worker: WorkerConfig) -> Literal["cpu", "cuda"]:
+    """The method key `worker.device`, resolved in this process."""
+    if worker.device != "auto":
+        return worker.device
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
