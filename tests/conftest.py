@@ -29,8 +29,8 @@ _ENVIRONMENT = {
 }
 os.environ.update(_ENVIRONMENT)
 
-# The second is set by torch itself, with the first step of an optimizer.
-_SET_BY_LIBRARIES = ("PYTEST_CURRENT_TEST", "TORCHINDUCTOR_CACHE_DIR")
+# Torch sets the second with the first step of an optimizer, Ray the third with its import.
+_SET_BY_LIBRARIES = ("PYTEST_CURRENT_TEST", "TORCHINDUCTOR_CACHE_DIR", "RAY_CLIENT_MODE")
 _THREADS_END_WITHIN_S = 2.0
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,6 +21,7 @@ from lfs_ray.data.prefetch import ordered_map
 from lfs_ray.errors import DataError
 
 _BATCHES_AHEAD = 2
+_DECODED_AT_ONCE = 64
 
 
 class LabelledImages(Protocol):
@@ -119,15 +121,19 @@ def decode_all(
     Raises:
         DataError: An image is missing or undecodable; names its key.
     """
-    images = np.empty((len(indices), size_px, size_px, 3), np.uint8)
     flips = np.zeros(len(indices), np.bool_)
-    done = 0
-    for batch in batches(
-        faces, indices, flips, batch_size=64, size_px=size_px, colour=colour, threads=threads
-    ):
-        images[done : done + len(batch.labels_B)] = batch.images_BHWC
-        done += len(batch.labels_B)
-    return images
+
+    def load(start: int) -> NDArray[np.uint8]:
+        part = slice(start, start + _DECODED_AT_ONCE)
+        decoded = _decode(faces, indices[part], flips[part], size_px, colour)
+        if decoded.failures:
+            raise decoded.failures[0][1]
+        return decoded.images_BHWC
+
+    starts = range(0, len(indices), _DECODED_AT_ONCE)
+    ahead = threads + _BATCHES_AHEAD
+    with closing(ordered_map(load, starts, threads=threads, ahead=ahead)) as parts:
+        return np.concatenate([np.empty((0, size_px, size_px, 3), np.uint8), *parts])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
