@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import errno
 import os
 import pickle
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from pyarrow import fs
@@ -98,41 +100,58 @@ def test_a_write_that_raises_changes_nothing(storage: Storage, old: bytes | None
 # ---- local files
 
 
-class DiskFull(OSError):
-    pass
+FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 @pytest.mark.parametrize("step", ["write", "fsync", "replace"])
 @pytest.mark.parametrize("scheme", ["", "file://"])
+@pytest.mark.parametrize(
+    ("failure", "seen", "message"),
+    [
+        (FULL, RunError, "f/a of 5 bytes could not be written .No space left on device"),
+        (KeyboardInterrupt(), KeyboardInterrupt, None),
+    ],
+)
 def test_a_local_write_that_fails_half_way_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, scheme: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+    scheme: str,
+    failure: BaseException,
+    seen: type[BaseException],
+    message: str | None,
 ) -> None:
     storage = Storage(f"{scheme}{tmp_path}")
     storage.write("f/a", b"old")
 
     def fail(*args: object) -> None:
         assert files_below(tmp_path) != ["f/a"], "a temporary file is being written"
-        raise DiskFull
+        raise failure
 
-    parts = [b"new", b"er"]
     if step == "write":
-        monkeypatch.setattr(storage_module, "open", FailingOpen, raising=False)
+        monkeypatch.setattr(
+            storage_module,
+            "open",
+            lambda path, mode: FailingStream(path.open(mode), failure),
+            raising=False,
+        )
     else:
         monkeypatch.setattr(storage_module.os, step, fail)
-    with pytest.raises(DiskFull):
-        storage.write("f/a", *parts)
+    with pytest.raises(seen, match=message):
+        storage.write("f/a", b"new", b"er")
     assert files_below(tmp_path) == ["f/a"]
     assert storage.read("f/a") == b"old"
 
 
-class FailingOpen:
-    """A file on a disk that is full after the first write."""
+class FailingStream:
+    """A file whose second write fails."""
 
-    def __init__(self, path: Path, mode: str) -> None:
-        self.stream = path.open(mode)
+    def __init__(self, stream: BinaryIO, failure: BaseException) -> None:
+        self.stream = stream
+        self.failure = failure
         self.num_writes = 0
 
-    def __enter__(self) -> FailingOpen:
+    def __enter__(self) -> FailingStream:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -141,7 +160,7 @@ class FailingOpen:
     def write(self, part: bytes) -> None:
         self.num_writes += 1
         if self.num_writes > 1:
-            raise DiskFull
+            raise self.failure
         self.stream.write(part)
 
 
@@ -166,6 +185,13 @@ def test_the_final_name_appears_when_the_content_is_on_disk(
     monkeypatch.setattr(storage_module.os, "replace", seen_replace)
     Storage(tmp_path).write("f/a", b"content")
     assert steps == ["file", "rename", "folder"]
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(RunError, match="must take files") as caught:
+        Storage(tmp_path / "file").write("f/a", b"content")
+    assert len(str(caught.value).splitlines()) == 1
 
 
 def test_fsync_can_be_switched_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
