@@ -11,9 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import lmdb
 import pandas as pd
 import pytest
+from broken_faces import break_images
 from tiny_runs import (
     IMAGES_EACH,
     NUM_IDENTITIES,
@@ -26,7 +26,6 @@ from tiny_runs import (
 
 import lfs_ray as package
 from lfs_ray import cli
-from lfs_ray.data import datum
 from lfs_ray.data.store import LmdbStore
 from lfs_ray.execution.trial_runner import TrialRunner
 from lfs_ray.search.messages import Lease, Outcome
@@ -325,15 +324,6 @@ def remove(name: str) -> Callable[[Path], None]:
     return lambda faces: (faces / name).unlink()
 
 
-def break_images(faces: str | Path, count: int = 1) -> None:
-    """Make the first image of each of the first `count` people undecodable."""
-    env = lmdb.open(f"{faces}/data.lmdb", subdir=False, lock=False)
-    with env.begin(write=True) as txn:
-        for person in range(count):
-            assert txn.put(f"p{person:05d}/000.jpg".encode(), datum.encode(b"no image", 0))
-    env.close()
-
-
 @pytest.mark.parametrize(
     ("break_data", "told"),
     [
@@ -571,7 +561,11 @@ def test_when_all_members_fail_the_run_stops_and_goes_on_after_the_repair(
     train = TrialRunner.train
 
     def break_first(self: TrialRunner, lease: Lease) -> Outcome:
-        program = f"import test_cli; test_cli.break_images({faces!r}, {NUM_IDENTITIES})"
+        if lmdb_file.read_bytes() != whole:
+            return train(self, lease)
+        program = (
+            f"from broken_faces import break_images; break_images({faces!r}, {NUM_IDENTITIES})"
+        )
         subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parent)
         return train(self, lease)
 
@@ -588,6 +582,18 @@ def test_when_all_members_fail_the_run_stops_and_goes_on_after_the_repair(
     assert lfs_ray(*shlex.split(command[1])) == 0
     own, others = results_of(run), results_of(finished)
     assert own == others
+
+
+def test_a_loss_that_explodes_in_all_members_stops_the_run_with_the_reason(
+    config_file: str, tmp_path: Path, capsys: Capture
+) -> None:
+    flags = ("--optimizer.learning-rate=1e30", "--optimizer.clip-norm=0")
+    limit = "--optimizer.max-nonfinite-steps=0"
+    run = str(tmp_path / "run")
+    assert lfs_ray("search", config_file, "--run-dir", run, *flags, limit) == 1
+    (line,) = errors_of(capsys)
+    assert "(member 0: TrainingError: at most 0 steps of a trial may be non-finite" in line
+    assert "lower optimizer.learning_rate" in line
 
 
 def trials_text(run: Path, capsys: Capture) -> str:
