@@ -43,6 +43,7 @@ class LiveDisplay:
     def __enter__(self) -> LiveDisplay:
         if self._live:
             self._live.start()
+        self._look()  # Where it starts from: rounds and images are counted from here.
         self._thread.start()
         return self
 
