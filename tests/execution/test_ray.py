@@ -18,6 +18,8 @@ from executor_cases import (
     FAULTLESS,
     LEARNS_ONLY,
     MakeRunner,
+    by_hand,
+    checkpoints_left,
     config_of,
     new_storage,
     reference,
@@ -29,10 +31,13 @@ from scripted_runner import ScriptedRunner, trainings
 
 from lfs_ray.config.dump import dump_toml
 from lfs_ray.config.sections import Config
+from lfs_ray.errors import RunError
 from lfs_ray.execution.ray_desk import RayDesk
 from lfs_ray.execution.run_files import start_generation
 from lfs_ray.execution.tune_run import RaySearch, run_on_ray
+from lfs_ray.execution.worker import Runner
 from lfs_ray.storage import Storage
+from lfs_ray.trials.committed import committed_rounds
 
 pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("default")]
 
@@ -86,22 +91,47 @@ class Results(tune.Callback):  # type: ignore[misc]
     def __init__(self) -> None:
         self.found: list[dict[str, Any]] = []
 
-    def on_trial_result(
-        self, iteration: int, trials: Any, trial: Any, result: Any, **_: Any
-    ) -> None:
+    def on_trial_result(self, *args: Any, result: dict[str, Any], **kwargs: Any) -> None:
         self.found.append(result)
+
+
+class KillsActor(Results):
+    """Ends the policy actor's process once, in the middle of the search."""
+
+    def watch(self, desk: RayDesk) -> contextlib.AbstractContextManager[None]:
+        self.actor = desk.actor
+        return contextlib.nullcontext()
+
+    def on_trial_result(self, *args: Any, result: dict[str, Any], **kwargs: Any) -> None:
+        super().on_trial_result(result=result)
+        if len(self.found) == 6:
+            ray.kill(self.actor, no_restart=False)
 
 
 def _has_torch(actor: object) -> bool:
     return "torch" in sys.modules
 
 
-def test_tune_hears_of_every_trial_and_the_policy_actor_has_no_torch(tmp_path: Path) -> None:
-    config = config_of(LEARNS_ONLY)
-    storage = new_storage(tmp_path, config)
-    runner = functools.partial(
+@pytest.fixture
+def config() -> Config:
+    return config_of(LEARNS_ONLY)
+
+
+@pytest.fixture
+def storage(tmp_path: Path, config: Config) -> Storage:
+    return new_storage(tmp_path, config)
+
+
+@pytest.fixture
+def make_runner(tmp_path: Path, storage: Storage) -> MakeRunner:
+    return functools.partial(
         ScriptedRunner, script=FAULTLESS, storage=storage, marks=tmp_path / "marks"
     )
+
+
+def test_tune_hears_of_every_trial_and_the_policy_actor_has_no_torch(
+    config: Config, storage: Storage, make_runner: MakeRunner, tmp_path: Path
+) -> None:
     heard, seen = Results(), []
 
     @contextlib.contextmanager
@@ -110,8 +140,52 @@ def test_tune_hears_of_every_trial_and_the_policy_actor_has_no_torch(tmp_path: P
         yield
         seen.append(ray.get(desk.actor.__ray_call__.remote(_has_torch)))
 
-    assert run_on_ray(search_of(config, storage, runner, heard), watch) == ""
+    assert run_on_ray(search_of(config, storage, make_runner, heard), watch) == ""
     assert seen == [False, False]
     told = sorted((one["population"], one["round"], one["member"]) for one in heard.found)
     assert told == sorted(trainings(tmp_path / "marks").elements())
     assert results(config, storage) == reference(config, FAULTLESS)
+
+
+def test_policy_actor_that_dies_takes_up_the_run_from_its_files(
+    config: Config, storage: Storage, make_runner: MakeRunner
+) -> None:
+    killer = KillsActor()
+    assert run_on_ray(search_of(config, storage, make_runner, killer), killer.watch) == ""
+    assert len(killer.found) >= 6
+    assert results(config, storage) == reference(config, FAULTLESS)
+
+
+def test_overtaken_driver_ends_and_says_why(
+    config: Config, storage: Storage, make_runner: MakeRunner
+) -> None:
+    def watch(desk: RayDesk) -> contextlib.AbstractContextManager[None]:
+        start_generation(storage, config.populations)
+        return contextlib.nullcontext()
+
+    reason = run_on_ray(search_of(config, storage, make_runner), watch)
+    assert "found generation 1 beside this one, 0" in reason
+    assert committed_rounds(storage, "learns") == []
+
+
+def _no_runner() -> Runner:
+    raise OSError("no such disk")
+
+
+def test_worker_that_cannot_be_made_fails_trials_instead_of_starting_for_ever(
+    config: Config, storage: Storage
+) -> None:
+    reason = run_on_ray(search_of(config, storage, _no_runner), contextlib.nullcontext)
+    assert "member 0: OSError: no such disk (worker " in reason
+
+
+def test_run_that_cannot_be_taken_up_is_refused_in_one_line(
+    config: Config, storage: Storage, make_runner: MakeRunner
+) -> None:
+    runner = make_runner()
+    assert isinstance(runner, ScriptedRunner)
+    by_hand(config, storage, runner, trials=4)
+    for name in checkpoints_left(storage, "learns"):
+        storage.delete(name)
+    with pytest.raises(RunError, match=r"^the parent of round 1 .* restore it from a copy$"):
+        run_on_ray(search_of(config, storage, make_runner), contextlib.nullcontext)
