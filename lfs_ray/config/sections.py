@@ -43,15 +43,15 @@ class DataConfig:
     """Folder or packed set with the images that `validation_pairs` names."""
     validation_pairs: str = ""
     """Pair list whose verification accuracy is the reward; empty: pairs of held-out identities."""
-    validation_share: float = 0.25
+    validation_share: float = 0.333
     """Share of the identities held out for the reward without `validation_pairs`, 0..1."""
-    validation_pairs_per_fold: int = 200
+    validation_pairs_per_fold: int = 300
     """Same-identity pairs, and as many different ones, in each of ten made folds."""
     flip_probability: float = 0.5
     """Chance of a left-right mirror of a training image, 0..1."""
     max_bad_images: int = 0
     """Undecodable images a round may skip (counted) before its trial stops."""
-    synthetic_identities: int = 240
+    synthetic_identities: int = 180
     """Identities of the synthetic faces (training and validation together)."""
     synthetic_images: int = 20
     """Images of each synthetic identity."""
@@ -69,7 +69,7 @@ class ModelConfig:
     """Channels of the first stage of `tiny`; the other backbones have fixed widths."""
     embedding_dim: int = 64
     """Length of the embedding."""
-    input_size_px: int = 64
+    input_size_px: int = 48
     """Side of the square input, pixels; images of other sizes are resized."""
     colour: Literal["rgb", "bgr"] = "rgb"
     """Channel order the model is trained with; stored in its checkpoints."""
@@ -107,7 +107,7 @@ class SearchConfig:
     """Trials a round (B)."""
     rounds: int = 12
     """Rounds of the search."""
-    round_epochs: float = 0.5
+    round_epochs: float = 0.75
     """Length of a round in passes over the training set."""
     start: float | None = None
     """Mean of the first draws, in the space's unit; None: the space's own."""
@@ -139,7 +139,7 @@ class SearchConfig:
 class OptimizerConfig:
     """SGD and its schedule over the images seen in the lineage."""
 
-    batch_size: int = 64
+    batch_size: int = 32
     """Images a step."""
     learning_rate: float = 0.1
     """Peak learning rate."""

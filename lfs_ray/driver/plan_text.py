@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import torch
-
 from lfs_ray.config.sections import Config, ModelConfig
 from lfs_ray.execution.blueprint import lengths, plan_population
-from lfs_ray.models.catalogue import build_backbone
-from lfs_ray.models.count import count_multiply_adds, count_parameters
+from lfs_ray.training.backbone import measure
 from lfs_ray.training.material import Material
 
 
@@ -26,18 +23,10 @@ def describe(config: Config, material: Material, url: str) -> str:
 
 
 def _model(model: ModelConfig) -> str:
-    """Shapes and sizes; nothing is computed: the net exists without its numbers."""
-    with torch.device("meta"):
-        backbone = build_backbone(
-            model.backbone,
-            embedding_dim=model.embedding_dim,
-            input_size_px=model.input_size_px,
-            width=model.width,
-        )
-        multiply_adds = count_multiply_adds(backbone, model.input_size_px)
+    size = measure(model)
     return (
         f"{model.backbone}, {model.input_size_px} px, embedding {model.embedding_dim}, "
-        f"{count_parameters(backbone)} parameters, {multiply_adds / 1e6:.1f} million multiply-adds"
+        f"{size.parameters} parameters, {size.multiply_adds / 1e6:.1f} million multiply-adds"
     )
 
 

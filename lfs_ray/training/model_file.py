@@ -9,7 +9,7 @@ from torch import nn
 
 from lfs_ray.config.sections import ModelConfig
 from lfs_ray.errors import ConfigError, RunError
-from lfs_ray.models.catalogue import build_backbone
+from lfs_ray.training.backbone import new_backbone
 from lfs_ray.training.checkpoint import decode, encode, model_of
 
 _PREFIX = "backbone."
@@ -50,9 +50,4 @@ def load_backbone(blob: bytes, *, name: str) -> tuple[nn.Module, ModelConfig]:
 def _build(model: ModelConfig) -> nn.Module:
     """The backbone with weights that are replaced at once: the process's generator stays."""
     with torch.random.fork_rng(devices=[]):
-        return build_backbone(
-            model.backbone,
-            embedding_dim=model.embedding_dim,
-            input_size_px=model.input_size_px,
-            width=model.width,
-        )
+        return new_backbone(model)

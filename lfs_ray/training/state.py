@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from lfs_ray.config.sections import ModelConfig, OptimizerConfig
 from lfs_ray.errors import RunError
 from lfs_ray.losses.contract import ClassifierLoss
-from lfs_ray.models.catalogue import build_backbone
 from lfs_ray.models.classifier import CosineClassifier
+from lfs_ray.training.backbone import new_backbone
 
 Arrays = Mapping[str, npt.NDArray[np.generic]]
 _MOMENTUM = "momentum_buffer"
@@ -49,12 +49,7 @@ class TrainingState:
     ) -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(init_seed)
-            backbone = build_backbone(
-                model.backbone,
-                embedding_dim=model.embedding_dim,
-                input_size_px=model.input_size_px,
-                width=model.width,
-            )
+            backbone = new_backbone(model)
             classifier = CosineClassifier(model.embedding_dim, num_classes)
         self.backbone = backbone.to(device)
         self.classifier = classifier.to(device)
