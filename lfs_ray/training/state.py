@@ -7,6 +7,7 @@ back, so that a trial can start from any parent, in any process.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,7 @@ from lfs_ray.models.classifier import CosineClassifier
 from lfs_ray.training.backbone import new_backbone
 
 Arrays = Mapping[str, npt.NDArray[np.generic]]
+Module = TypeVar("Module", bound=nn.Module)
 _MOMENTUM = "momentum_buffer"
 
 
@@ -32,7 +34,7 @@ class TrainingState:
         num_classes: C.
         loss: the trial's loss; its parameters are trained too.
         device: where it lives.
-        init_seed: seed of the initial weights.
+        init_seed: seed of the initial weights; None leaves them unset, for a state that is loaded.
         use_scaler: whether gradients are scaled (fp16).
     """
 
@@ -44,15 +46,17 @@ class TrainingState:
         loss: ClassifierLoss,
         device: torch.device,
         *,
-        init_seed: int,
+        init_seed: int | None,
         use_scaler: bool = False,
     ) -> None:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(init_seed)
+        # Drawing weights that a parent's replace takes longer than loading the parent's.
+        where = torch.device("cpu" if init_seed is not None else "meta")
+        with torch.random.fork_rng(devices=[]), where:
+            torch.manual_seed(init_seed or 0)
             backbone = new_backbone(model)
             classifier = CosineClassifier(model.embedding_dim, num_classes)
-        self.backbone = backbone.to(device)
-        self.classifier = classifier.to(device)
+        self.backbone = _on(backbone, device)
+        self.classifier = _on(classifier, device)
         self.loss = loss.to(device)
         self.optimizer = torch.optim.SGD(
             self._groups(optimizer), lr=optimizer.learning_rate, momentum=optimizer.momentum
@@ -121,6 +125,12 @@ class TrainingState:
         plain = [parameter for name, parameter in every if name not in chosen]
         groups = [{"params": decayed, "weight_decay": optimizer.weight_decay}]
         return [*groups, {"params": plain, "weight_decay": 0.0}] if plain else [*groups]
+
+
+def _on(module: Module, device: torch.device) -> Module:
+    """The module on a device; memory without content for one that is nowhere yet."""
+    unset = any(parameter.is_meta for parameter in module.parameters())
+    return module.to_empty(device=device) if unset else module.to(device)
 
 
 def _tensors(arrays: Arrays, prefix: str) -> dict[str, Tensor]:

@@ -77,7 +77,7 @@ class Trainer:
             DataError: images are missing or undecodable, or an embedding is not finite.
         """
         torch.manual_seed(derive_seed(spec.seed, "torch"))
-        state = self._new_state(spec)
+        state = self._new_state(spec, None if parent is not None else spec.init_seed)
         if parent is not None:
             state.load(parent, name=parent_name)
         self._state = state
@@ -110,7 +110,7 @@ class Trainer:
         """What a checkpoint says of the model."""
         return {"model": model_facts(self.config.model)}
 
-    def _new_state(self, spec: TrialSpec) -> TrainingState:
+    def _new_state(self, spec: TrialSpec, init_seed: int | None) -> TrainingState:
         config = self.config
         return TrainingState(
             config.model,
@@ -118,7 +118,7 @@ class Trainer:
             self.material.faces.num_classes,
             loss_of(spec),
             self.device,
-            init_seed=spec.init_seed,
+            init_seed=init_seed,
             use_scaler=config.worker.precision == "fp16",
         )
 
