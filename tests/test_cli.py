@@ -432,15 +432,18 @@ def test_missing_pair_files_are_one_line(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("place", ["the reward's pairs", "report.few.pairs"])
 def test_pairs_that_no_rule_can_score_are_found_before_training(
-    faces: str, tmp_path: Path, capsys: Capture
+    faces: str, tmp_path: Path, capsys: Capture, place: str
 ) -> None:
     path = tmp_path / "pairs.tsv"
     path.write_text("fold\tsame\ta\tb\n0\t1\tp00000/000.jpg\tp00000/001.jpg\n")
-    file = write_config(tmp_path, faces, **pair_keys(faces, str(path)))
+    report = {"report": {"few": {"images": faces, "pairs": str(path)}}}
+    sections = report if place.startswith("report") else pair_keys(faces, str(path))
+    file = write_config(tmp_path, faces, **sections)
     assert lfs_ray("search", file, "--run-dir", str(tmp_path / "run")) == 1
     (line,) = errors_of(capsys)
-    assert line.startswith("the reward's pairs: ")
+    assert line.startswith(f"{place}: ")
     assert not (tmp_path / "run").exists()
 
 
