@@ -6,8 +6,9 @@ back, so that a trial can start from any parent, in any process.
 
 from __future__ import annotations
 
+import copy
+import functools
 from collections.abc import Iterator, Mapping
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,6 @@ from lfs_ray.models.classifier import CosineClassifier
 from lfs_ray.training.backbone import new_backbone
 
 Arrays = Mapping[str, npt.NDArray[np.generic]]
-Module = TypeVar("Module", bound=nn.Module)
 _MOMENTUM = "momentum_buffer"
 
 
@@ -49,14 +49,15 @@ class TrainingState:
         init_seed: int | None,
         use_scaler: bool = False,
     ) -> None:
-        # Drawing weights that a parent's replace takes longer than loading the parent's.
-        where = torch.device("cpu" if init_seed is not None else "meta")
-        with torch.random.fork_rng(devices=[]), where:
-            torch.manual_seed(init_seed or 0)
-            backbone = new_backbone(model)
-            classifier = CosineClassifier(model.embedding_dim, num_classes)
-        self.backbone = _on(backbone, device)
-        self.classifier = _on(classifier, device)
+        if init_seed is None:
+            # Drawing weights that a parent's replace takes longer than loading the parent's.
+            nowhere = copy.deepcopy(_without_numbers(model, num_classes))
+            self.backbone, self.classifier = (part.to_empty(device=device) for part in nowhere)
+        else:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(init_seed)
+                drawn = new_backbone(model), CosineClassifier(model.embedding_dim, num_classes)
+            self.backbone, self.classifier = (part.to(device) for part in drawn)
         self.loss = loss.to(device)
         self.optimizer = torch.optim.SGD(
             self._groups(optimizer), lr=optimizer.learning_rate, momentum=optimizer.momentum
@@ -127,10 +128,11 @@ class TrainingState:
         return [*groups, {"params": plain, "weight_decay": 0.0}] if plain else [*groups]
 
 
-def _on(module: Module, device: torch.device) -> Module:
-    """The module on a device; memory without content for one that is nowhere yet."""
-    unset = any(parameter.is_meta for parameter in module.parameters())
-    return module.to_empty(device=device) if unset else module.to(device)
+@functools.lru_cache(maxsize=1)
+def _without_numbers(model: ModelConfig, num_classes: int) -> tuple[nn.Module, nn.Module]:
+    """Backbone and classifier as shapes alone."""
+    with torch.device("meta"):
+        return new_backbone(model), CosineClassifier(model.embedding_dim, num_classes)
 
 
 def _tensors(arrays: Arrays, prefix: str) -> dict[str, Tensor]:

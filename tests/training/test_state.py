@@ -176,3 +176,24 @@ def test_weight_decay_reaches_what_it_should(decayed: bool) -> None:
     expected = 0.01 if decayed else 0.0
     assert decays["backbone.stages.1.weight"] == decays["backbone.stages.1.bias"] == expected
     assert decays["backbone.head.2.bias"] == expected
+
+
+@pytest.mark.parametrize("backbone", ["tiny", "mobilefacenet", "iresnet18", "seresnet50_ir"])
+def test_a_state_that_is_loaded_needs_no_initial_weights(backbone: str) -> None:
+    model = ModelConfig(backbone=backbone, width=4, embedding_dim=8, input_size_px=112)
+    parent, generator = new_state(model), torch.get_rng_state()
+    unset = new_state(model, init_seed=None)
+    assert torch.equal(torch.get_rng_state(), generator)
+    unset.load(parent.arrays(), name="c")
+    assert frozen(unset) == frozen(parent)
+    strides = {name: value.stride() for name, value in parent.parameters()}
+    assert {name: value.stride() for name, value in unset.parameters()} == strides
+    images = torch.zeros(1, 3, 112, 112)
+    assert torch.equal(unset.backbone.eval()(images), parent.backbone.eval()(images))
+
+
+def test_states_without_initial_weights_share_nothing() -> None:
+    first, second = new_state(init_seed=None), new_state(init_seed=None)
+    first.load(new_state().arrays(), name="c")
+    second.load(new_state(init_seed=2).arrays(), name="c")
+    assert frozen(first) == frozen(new_state())
