@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 import ray
 from ray import tune
+from ray.tune.progress_reporter import TrialProgressCallback
 
 from lfs_ray.config.sections import Config, WorkerConfig
 from lfs_ray.errors import ConfigError, RunError
@@ -210,7 +211,7 @@ def _fit(search: RaySearch, actor: Any, folder: str) -> None:
             storage_path=folder,
             failure_config=tune.FailureConfig(max_failures=-1),
             checkpoint_config=tune.CheckpointConfig(),
-            callbacks=list(search.callbacks),
+            callbacks=[_SilentProgress(), *search.callbacks],
             verbose=0,
         ),
     )
@@ -229,6 +230,16 @@ def run_worker(
     # driver, which asks the desk at the end, tells the user.
     with contextlib.suppress(RunError):
         work(RayDesk(actor), runner, worker, _report)
+
+
+class _SilentProgress(TrialProgressCallback):
+    """Tune's own lines about its trials, left out: it prints one at the end whatever `verbose`."""
+
+    def _print(self, msg: str) -> None:
+        pass
+
+    def log_result(self, *args: object, **kwargs: object) -> None:
+        """Print nothing."""
 
 
 class _Pulsed:
