@@ -15,6 +15,11 @@ import time
 from collections.abc import Generator, Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A busy machine makes any example slow: time is measured in benchmarks, never in tests.
+settings.register_profile("lfs_ray", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("lfs_ray")
 
 _ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
