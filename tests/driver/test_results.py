@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lfs_ray.training.checkpoint import decode
 from lfs_ray.trials.read import read_trials
 
 
@@ -49,6 +50,14 @@ def test_scores_hold_every_pair_for_paired_statistics(finished: Path) -> None:
         np.testing.assert_array_equal(alike, own["same"])
     first = scores.iloc[0]
     assert (first["first"], first["second"]) == ("p00000/000.jpg", "p00000/001.jpg")
+
+
+def test_a_final_model_says_where_it_comes_from(finished: Path) -> None:
+    _, facts = decode((finished / "populations/main/model.safetensors").read_bytes(), name="m")
+    last = read_trials(finished).loc["main"].query("selected").iloc[-1]
+    assert (facts["population"], facts["round"]) == ("main", 1)
+    assert facts["theta"] == [last["theta_margin"]]
+    assert (facts["reward"], facts["epochs"]) == (last["reward"], last["epochs"])
 
 
 def test_the_run_keeps_what_it_was_computed_with(finished: Path) -> None:
