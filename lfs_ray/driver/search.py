@@ -6,7 +6,8 @@ import functools
 import json
 import os
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
@@ -42,8 +43,10 @@ from lfs_ray.execution.tune_run import (
     RaySearch,
     check_resources,
     connect,
+    count_workers,
     device_kind,
     disconnect,
+    resources,
     run_on_ray,
 )
 from lfs_ray.storage import Storage
@@ -90,17 +93,49 @@ def search(request: Request, console: Console) -> str:
         console.print(f"The run {url} is finished: nothing to do.", soft_wrap=True)
         return url
     material = open_material(config)
-    check_material(config, material)
+    undecodable = check_material(config, material)
     check_environment(storage, material.manifest())
     build_populations(config, len(material.faces), boot="check")
     console.print(describe(config, material, url), soft_wrap=True, highlight=False)
+    if undecodable:
+        console.print(
+            f"{undecodable} of a sample of images are undecodable: skipped", soft_wrap=True
+        )
     if request.dry_run:
+        console.print(_workers(config), soft_wrap=True, highlight=False)
         return url
     stopped = _EXECUTORS[config.worker.executor](config, storage, material, console)
     if stopped:
         raise SearchError(f"{stopped}: `{continuation}`")
     _show(write_results(storage, config), url, console)
     return url
+
+
+def _workers(config: Config) -> str:
+    """The workers that a search would have here; Ray is started, asked and left.
+
+    Raises:
+        LfsRayError: the machine can't hold them, or no cluster answers.
+    """
+    if config.worker.executor == "serial":
+        return f"Workers    1 in this process, {device_kind_here(config.worker)}"
+    with _connection(config):
+        each, device = resources(config.worker), device_kind(config.worker)
+        count = count_workers(config)
+    return f"Workers    {count} of {each['cpu']:g} CPUs and {each['gpu']:g} GPUs, {device}"
+
+
+@contextmanager
+def _connection(config: Config) -> Iterator[None]:
+    """Connected to Ray; on a Ray that was started here, workers must fit."""
+    ours = connect(config.worker)
+    try:
+        if ours and not config.worker.ray_address and "RAY_ADDRESS" not in os.environ:
+            check_resources(config.worker)
+        yield
+    finally:
+        if ours:
+            disconnect()
 
 
 def _prepare(storage: Storage, config: Config, material: Material) -> None:
@@ -130,10 +165,7 @@ def _serial(config: Config, storage: Storage, material: Material, console: Conso
 
 
 def _ray(config: Config, storage: Storage, material: Material, console: Console) -> str:
-    ours = connect(config.worker)
-    try:
-        if ours and not config.worker.ray_address and "RAY_ADDRESS" not in os.environ:
-            check_resources(config.worker)
+    with _connection(config):
         config = _with_device(config, device_kind(config.worker))
         _prepare(storage, config, material)
         run = RaySearch(
@@ -146,9 +178,6 @@ def _ray(config: Config, storage: Storage, material: Material, console: Console)
         )
         display = _display(config, material, console)
         return run_on_ray(run, lambda desk: display(desk.standings))
-    finally:
-        if ours:
-            disconnect()
 
 
 _EXECUTORS: dict[str, Callable[[Config, Storage, Material, Console], str]] = {

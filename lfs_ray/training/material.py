@@ -65,14 +65,17 @@ class Material:
         }
 
 
-def check_material(config: Config, material: Material) -> None:
+def check_material(config: Config, material: Material) -> int:
     """Look up every key, decode a sample, judge all pairs: once in the driver, before workers.
+
+    Returns:
+        How many images of the sample are undecodable, at most `data.max_bad_images`.
 
     Raises:
         DataError: a key is missing, more images are undecodable than `data.max_bad_images`, or
             pairs can't be scored by the reward's rule.
     """
-    material.faces.check(max_bad_images=config.data.max_bad_images)
+    undecodable = material.faces.check(max_bad_images=config.data.max_bad_images)
     if material.faces.num_classes < 2:
         raise DataError(
             f"a classifier needs at least 2 identities to train on, found "
@@ -82,6 +85,7 @@ def check_material(config: Config, material: Material) -> None:
     for name, report in config.report.items():
         pairs, _ = _pairs_and_store(report)
         _check_folds(pairs, config.reward, f"report.{name}.pairs")
+    return undecodable
 
 
 def open_material(config: Config) -> Material:
