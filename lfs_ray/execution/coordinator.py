@@ -166,12 +166,11 @@ class Coordinator:
         """Write completed trials down, and commit the round when it closes."""
         files = self.files[population.plan.name]
         try:
-            completed, closed = population.take_completed(), population.closed()
+            for completed in population.take_completed():
+                files.write_journal(completed)
+            closed = population.closed()
             if closed is None or self._failure:
-                for one in completed:
-                    files.write_journal(one)
                 return
-            # The round's file holds the trials that closed it: no journal for the last ones.
             files.commit(closed)
         except RunError as error:
             # A newer driver, or storage that takes no files: said to the workers and the driver
