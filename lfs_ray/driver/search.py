@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -48,9 +47,10 @@ from lfs_ray.execution.tune_run import (
     disconnect,
     resources,
     run_on_ray,
+    started_here,
 )
 from lfs_ray.storage import Storage
-from lfs_ray.training.device import device_kind_here
+from lfs_ray.training.device import device_kind_here, prepare_process
 from lfs_ray.training.material import Material, check_material, open_material
 
 
@@ -130,7 +130,7 @@ def _connection(config: Config) -> Iterator[None]:
     """Connected to Ray; on a Ray that was started here, workers must fit."""
     ours = connect(config.worker)
     try:
-        if ours and not config.worker.ray_address and "RAY_ADDRESS" not in os.environ:
+        if started_here():
             check_resources(config.worker)
         yield
     finally:
@@ -147,12 +147,13 @@ def _prepare(storage: Storage, config: Config, material: Material) -> None:
         storage.write("split.json", json.dumps(held_out).encode())
 
 
-def _with_device(config: Config, device: Literal["cpu", "cuda"]) -> Config:
-    return replace(config, worker=replace(config.worker, device=device))
+def _with_device(config: Config, device: str) -> Config:
+    kind: Literal["cpu", "cuda"] = "cuda" if device == "cuda" else "cpu"
+    return replace(config, worker=replace(config.worker, device=kind))
 
 
 def _serial(config: Config, storage: Storage, material: Material, console: Console) -> str:
-    config = _with_device(config, device_kind_here(config.worker))
+    config = _with_device(config, prepare_process(config.worker).type)
     _prepare(storage, config, material)
     generation = start_generation(storage, config.populations)
     coordinator = Coordinator(config, len(material.faces), storage, generation)

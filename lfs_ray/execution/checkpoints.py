@@ -41,7 +41,13 @@ class Checkpoints:
         recent = self._recent.get(wanted.name)
         if recent is not None:
             return recent
-        blob = self.storage.read(wanted.name)
+        try:
+            blob = self.storage.read(wanted.name)
+        except OSError as error:
+            raise RunError(
+                f"the parent {self.storage.path(wanted.name)} must be readable, it is not "
+                f"({error.strerror or error}): give access, or restore it from a copy"
+            ) from error
         found = digest(blob)
         if len(blob) != wanted.size_bytes or found != wanted.digest:
             raise RunError(

@@ -141,12 +141,26 @@ class Coordinator:
         self, worker: WorkerId, lease: Lease, outcome: Outcome, checkpoint: Checkpoint
     ) -> Reply:
         """Take the confirmation of a stored checkpoint; answers with the next trial."""
-        population = self.populations[lease.population]
+        population, files = self.populations[lease.population], self.files[lease.population]
+        if not files.is_whole(checkpoint):
+            return self.abandon(
+                worker,
+                lease,
+                f"a stored checkpoint must be visible to the policy actor, "
+                f"{files.storage.path(checkpoint.name)} is not there or is cut off: use a run "
+                f"directory that every node reaches",
+            )
         verdict = population.stored(lease, outcome, checkpoint)
         self._settle(population)
         if verdict is Verdict.GONE:
             # Its round closed during the upload; without this the last round's would stay.
-            self.files[lease.population].tidy()
+            files.tidy()
+        return self.lease(worker)
+
+    def abandon(self, worker: WorkerId, lease: Lease, reason: str) -> Reply:
+        """Stop the search: the run's files fail a worker whose lease still counts."""
+        if self.heartbeat(worker, lease):
+            self._failure = self._failure or reason
         return self.lease(worker)
 
     def heartbeat(self, worker: WorkerId, lease: Lease) -> bool:
@@ -172,7 +186,7 @@ class Coordinator:
             if closed is None or self._failure:
                 return
             files.commit(closed)
-        except RunError as error:
+        except (RunError, OSError) as error:
             # A newer driver, or storage that takes no files: said to the workers and the driver
             # as the reason to end, and not tried again; a resume trains what was not written.
             self._failure = str(error)
@@ -212,7 +226,7 @@ class Coordinator:
             round=population.round,
             rounds=plan.rounds,
             complete=0 if population.finished else population.num_complete,
-            members=0 if population.finished else population.proposal.size,
+            members=plan.members,
             reward=self._rewards.get(plan.name, float("nan")),
             margin=population.searcher.margin_of(state),
             std=state.std[0] if state.std else float("nan"),

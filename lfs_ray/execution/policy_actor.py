@@ -59,6 +59,12 @@ class PolicyActor:
         self._wake()
         return await self._until_work(worker, reply)
 
+    async def abandon(self, worker: WorkerId, lease: Lease, reason: str) -> Reply:
+        """See `Coordinator.abandon`."""
+        reply = self._coordinator.abandon(worker, lease, reason)
+        self._wake()
+        return await self._until_work(worker, reply)
+
     async def heartbeat(self, worker: WorkerId, lease: Lease) -> bool:
         """See `Coordinator.heartbeat`."""
         return self._coordinator.heartbeat(worker, lease)

@@ -50,6 +50,10 @@ class RayDesk:
         """See `Coordinator.stored`."""
         return self._reply("stored", worker, lease, outcome, checkpoint)
 
+    def abandon(self, worker: WorkerId, lease: Lease, reason: str) -> Reply:
+        """See `Coordinator.abandon`."""
+        return self._reply("abandon", worker, lease, reason)
+
     def heartbeat(self, worker: WorkerId, lease: Lease) -> bool:
         """See `Coordinator.heartbeat`."""
         return bool(self._call("heartbeat", worker, lease))

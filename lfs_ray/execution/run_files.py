@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import re
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
@@ -27,6 +28,7 @@ from lfs_ray.trials.committed import (
 from lfs_ray.trials.ownership import compacted_name, round_name, select, superseded
 from lfs_ray.trials.rounds import Round, encode_round, merge_rounds
 
+_ROUND = re.compile(r"round-(\d+)-")
 _GENERATION = "generations/{number:06d}-{name}.json"
 
 
@@ -54,11 +56,16 @@ def start_generation(storage: Storage, populations: Iterable[str]) -> int:
 
 def newest_generation(storage: Storage) -> int:
     """Number of the newest generation, -1 when there is none."""
-    return max((int(name[:6]) for name in storage.list("generations")), default=-1)
+    return max(_generation_numbers(storage), default=-1)
 
 
 def _count(storage: Storage, number: int) -> int:
-    return sum(int(name[:6]) == number for name in storage.list("generations"))
+    return _generation_numbers(storage).count(number)
+
+
+def _generation_numbers(storage: Storage) -> list[int]:
+    """Numbers of all generations; what a network disk leaves there besides is nothing."""
+    return [int(name[:6]) for name in storage.list("generations") if name[:6].isdigit()]
 
 
 class RunFiles:
@@ -91,7 +98,7 @@ class RunFiles:
         self.compact_rounds = compact_rounds
         self._folder = f"populations/{population}"
         self._best: tuple[float, str] = (-math.inf, "")
-        self._parents: list[str] = []
+        self._parents: dict[int, str] = {}
 
     def committed(self) -> list[Round]:
         """Committed rounds, and what of them is kept is noted."""
@@ -145,7 +152,7 @@ class RunFiles:
             with contextlib.suppress(FileNotFoundError):
                 if name.startswith(f"round-{number:06d}-"):
                     found.append(_completed(self.storage.read(f"{self._folder}/journal/{name}")))
-        return [one for one in found if one.checkpoint is None or self._is_whole(one.checkpoint)]
+        return [one for one in found if one.checkpoint is None or self.is_whole(one.checkpoint)]
 
     def parent_of(self, closed: Round) -> Parent:
         """The selected trial of a committed round.
@@ -159,7 +166,7 @@ class RunFiles:
             size_bytes=int(closed.metadata["checkpoint_bytes"]),
             digest=closed.metadata["checkpoint_digest"],
         )
-        if not self._is_whole(checkpoint):
+        if not self.is_whole(checkpoint):
             raise RunError(
                 f"the parent of round {closed.number + 1} of population {self.population} must be "
                 f"a file of {checkpoint.size_bytes} bytes, found "
@@ -188,7 +195,7 @@ class RunFiles:
         row = next(row for row in rows if row["selected"])
         name, reward = str(row["checkpoint"]), row["reward"]
         assert isinstance(reward, float)
-        self._parents.append(name)
+        self._parents[_integer(row["round"])] = name
         self._best = max(self._best, (reward, name), key=lambda pair: pair[0])
 
     def tidy(self) -> None:
@@ -198,14 +205,17 @@ class RunFiles:
         """
         if newest_generation(self.storage) != self.generation:
             return
-        keep = {*self._parents[-max(self.keep_last, 1) :], self._best[1]}
+        keep = {*list(self._parents.values())[-max(self.keep_last, 1) :], self._best[1]}
         for folder in ("checkpoints", "journal"):
             for name in self.storage.list(f"{self._folder}/{folder}"):
                 path = f"{self._folder}/{folder}/{name}"
-                if int(name.split("-")[1]) < len(self._parents) and path not in keep:
-                    self.storage.delete(path)
+                known = _ROUND.match(name)
+                if known and int(known[1]) < len(self._parents) and path not in keep:
+                    with contextlib.suppress(OSError):  # the next round's turn tries again
+                        self.storage.delete(path)
 
-    def _is_whole(self, checkpoint: Checkpoint) -> bool:
+    def is_whole(self, checkpoint: Checkpoint) -> bool:
+        """Whether a checkpoint is there in its full size."""
         return self.storage.size(checkpoint.name) == checkpoint.size_bytes
 
 

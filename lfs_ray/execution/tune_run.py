@@ -73,6 +73,8 @@ def connect(worker: WorkerConfig) -> bool:
         return False
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
+    # Ctrl-C is ours: Tune's handler would end the search as if it had come to its end.
+    os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
     # The older output engine is the one that can be silent.
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     quiet: dict[str, Any] = {
@@ -93,6 +95,13 @@ def connect(worker: WorkerConfig) -> bool:
             f"found none: start it with `ray up`, or leave worker.ray_address empty"
         ) from error
     return True
+
+
+def started_here() -> bool:
+    """Whether the cluster is this process's own: one that was joined may still grow."""
+    # Ray has no public word for it.
+    node: Any = ray._private.worker._global_node
+    return bool(node and node.is_head())
 
 
 def disconnect() -> None:
@@ -117,10 +126,20 @@ def check_resources(worker: WorkerConfig) -> None:
 
 
 def device_kind(worker: WorkerConfig) -> Literal["cpu", "cuda"]:
-    """The method key `worker.device`, resolved on this cluster: a GPU where workers get one."""
+    """The method key `worker.device`, resolved on this cluster: a GPU where workers get one.
+
+    Raises:
+        ConfigError: cuda is asked for, and workers get no GPU.
+    """
+    with_gpu = resources(worker)["gpu"] > 0
+    if worker.device == "cuda" and not with_gpu:
+        raise ConfigError(
+            "worker.device cuda needs a GPU for every worker, got none from Ray: set "
+            "worker.device to cpu, or worker.gpus above 0 on a cluster with GPUs"
+        )
     if worker.device != "auto":
         return worker.device
-    return "cuda" if resources(worker)["gpu"] > 0 else "cpu"
+    return "cuda" if with_gpu else "cpu"
 
 
 def resources(worker: WorkerConfig) -> dict[str, float]:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
+from lfs_ray.errors import RunError
 from lfs_ray.execution.coordinator import Reply
 from lfs_ray.search.messages import Checkpoint, Lease, Outcome, WorkerId
 
@@ -34,6 +35,9 @@ class Desk(Protocol):
         self, worker: WorkerId, lease: Lease, outcome: Outcome, checkpoint: Checkpoint
     ) -> Reply:
         """Confirm a stored checkpoint; the next trial."""
+
+    def abandon(self, worker: WorkerId, lease: Lease, reason: str) -> Reply:
+        """The run's files fail, not the trial: the search stops, if the lease still counts."""
 
 
 class Runner(Protocol):
@@ -65,13 +69,27 @@ def work(desk: Desk, runner: Runner, worker: WorkerId, report: Reporter) -> str:
             time.sleep(_WAIT_S)
             reply = desk.lease(worker)
             continue
-        lease, began = reply.lease, time.time()
-        outcome = _attempt(runner, lease, began, worker)
-        reply = desk.report(worker, lease, outcome)
-        if reply.kind == "store":
-            reply, outcome = _store(desk, runner, worker, lease, outcome)
+        lease = reply.lease
+        try:
+            reply, outcome = _train(desk, runner, worker, lease)
+        except RunError as error:
+            reply = desk.abandon(worker, lease, str(error))
+            continue
         report(lease, outcome)
     return reply.reason
+
+
+def _train(desk: Desk, runner: Runner, worker: WorkerId, lease: Lease) -> tuple[Reply, Outcome]:
+    """Train a trial, report it, store it when told to.
+
+    Raises:
+        RunError: the run's files can't be read or written: no fault of the trial's theta.
+    """
+    outcome = _attempt(runner, lease, time.time(), worker)
+    reply = desk.report(worker, lease, outcome)
+    if reply.kind == "store":
+        return _store(desk, runner, worker, lease, outcome)
+    return reply, outcome
 
 
 def _store(
@@ -81,6 +99,8 @@ def _store(
     began = time.time()
     try:
         checkpoint = runner.store(lease)
+    except RunError:
+        raise
     except Exception as error:
         outcome = failure(error, outcome, worker)
         return desk.report(worker, lease, outcome), outcome
@@ -94,6 +114,8 @@ def _store(
 def _attempt(runner: Runner, lease: Lease, began: float, worker: WorkerId) -> Outcome:
     try:
         outcome = runner.train(lease)
+    except RunError:
+        raise
     except Exception as error:
         outcome = failure(error, Outcome(), worker)
     costs = {

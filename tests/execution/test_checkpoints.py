@@ -60,7 +60,7 @@ def test_the_last_states_are_not_read_again(tmp_path: Path) -> None:
         storage.delete(one.name)
     for one in stored[1:]:
         assert checkpoints.load(parent_of(one)) is ARRAYS
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(RunError, match="must be readable, it is not"):
         checkpoints.load(parent_of(stored[0]))
 
 

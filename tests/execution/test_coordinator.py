@@ -236,6 +236,51 @@ def test_commit_that_a_crash_prevented_is_made_at_the_restart(
     assert leased(desk.lease(ONE)).round == 1
 
 
+class BrokenStorage(ScriptedRunner):
+    """A runner to whom the run's storage is full from a given checkpoint on."""
+
+    def store(self, lease: Lease) -> Checkpoint:
+        if lease.round >= 2:
+            raise RunError("the storage must take files, it is full: make room")
+        return super().store(lease)
+
+
+def test_storage_that_fails_stops_the_search_and_fails_no_trial(
+    storage: Storage, runner: ScriptedRunner
+) -> None:
+    config = config_of(LEARNS_ONLY)
+    broken = BrokenStorage(script=runner.script, storage=storage, marks=runner.marks)
+    reason = run_serial(coordinator_of(config, storage), broken, lambda *_: None)
+    assert "it is full" in reason
+    assert len(committed_rounds(storage, "learns")) == 2
+    assert run_serial(coordinator_of(config, storage), runner, lambda *_: None) == ""
+    assert results(config, storage) == reference(config, FAULTLESS)
+
+
+def test_a_stale_lease_whose_parent_is_gone_stops_nothing(
+    storage: Storage, runner: ScriptedRunner
+) -> None:
+    desk = coordinator_of(config_of(LEARNS_ONLY), storage)
+    lease = leased(desk.lease(ONE))
+    desk.hello(WorkerId(index=0, incarnation="later"))
+    report_and_store(desk, TWO, lease, runner)
+    desk.abandon(ONE, lease, "its parent is gone")
+    assert desk.stopped == ""
+
+
+def test_a_checkpoint_that_the_keeper_cannot_see_stops_the_search(
+    storage: Storage, runner: ScriptedRunner
+) -> None:
+    desk = coordinator_of(config_of(LEARNS_ONLY), storage)
+    lease = leased(desk.lease(ONE))
+    outcome = runner.train(lease)
+    assert desk.report(ONE, lease, outcome).kind == "store"
+    elsewhere = Checkpoint(name="populations/x.safetensors", size_bytes=1, digest="d")
+    reply = desk.stored(ONE, lease, outcome, elsewhere)
+    assert reply.kind == "done"
+    assert "every node reaches" in reply.reason
+
+
 def _die(self: RunFiles, closed: object) -> None:
     raise KeyboardInterrupt
 
