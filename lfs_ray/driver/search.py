@@ -89,9 +89,9 @@ def search(request: Request, console: Console) -> str:
     check_directory(storage, request.resume)
     if is_run(storage):
         config = with_stored_device(config, stored_config(storage))
-    if is_run(storage) and is_finished(storage, config, request.resume, continuation):
-        console.print(f"The run {url} is finished: nothing to do.", soft_wrap=True)
-        return url
+        if is_finished(storage, config, request.resume, continuation):
+            console.print(f"The run {url} is finished: nothing to do.", soft_wrap=True)
+            return url
     material = open_material(config)
     undecodable = check_material(config, material)
     check_environment(storage, material.manifest())
