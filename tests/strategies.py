@@ -30,7 +30,7 @@ def searchers(draw: st.DrawFn) -> Searcher:
     if name == "none":
         space = NoSpace(draw(st.sampled_from([0.35, math.nan])))
         return Searcher(method="none", space=space, policy=no_policy(), shaping=shaping)
-    size = SPACES[name].size or draw(st.sampled_from([1, 3]))
+    size = SPACES[name].size or len(SPACES[name].symbols) * draw(st.sampled_from([1, 3]))
     space_of_theta = build_space(name, size)
     method = draw(st.sampled_from(list(POLICIES)))
     return Searcher(

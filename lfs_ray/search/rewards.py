@@ -25,7 +25,7 @@ DEFAULT_FLOOR = 1e-4
 """Least deviation that `std` divides by: just above that of four members of which one decides one
 pair of 6,000 differently (7e-5), so that such a difference is not blown up to a whole unit. From
 1e-6 to 2e-3 the floor changes by under one percent how often the planted optima of
-`forms._defaults_of_margin` are found."""
+`shift_forms._defaults_of_margin` are found."""
 
 RANGE_EPSILON = 1e-6
 

@@ -122,7 +122,8 @@ class Searcher:
 
     def margin_of(self, state: PolicyState) -> float:
         """Margin that the policy's mean stands for, NaN where there is none."""
-        mean_1D = np.array([state.mean], dtype=np.float64)
+        # A policy may carry more components than the space has: those of the released code.
+        mean_1D = np.array([state.mean[: len(self.space.names)]], dtype=np.float64)
         return float(self.space.margin(self.space.project(mean_1D))[0])
 
     def propose(self, state: PolicyState, plan: Plan, number: int) -> Proposal:

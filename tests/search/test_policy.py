@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lfs_ray.errors import ConfigError
 from lfs_ray.search.gaussian import GaussianPolicy
 from lfs_ray.search.policy import POLICIES, Policy, build_policy
 from lfs_ray.search.rewards import advantages
-from lfs_ray.search.space import SPACES, build_space
+from lfs_ray.search.space import SPACES, SearchSpace, build_space
 from lfs_ray.search.state import FinishedRound, PolicySettings, PolicyState
 
 TRACE = Path(__file__).parents[1] / "golden" / "policy_trace.csv"
@@ -23,11 +23,18 @@ SPACE = build_space("margin")
 PAPER = PolicySettings(start=0.3, sigma=0.2, learning_rate=0.05)
 
 
-def closed(draws: object, rewards: object, shaping: str = "std") -> FinishedRound:
+LEARNING = [name for name in POLICIES if build_policy(name, SPACE).learns]
+GRADIENTS = ["reinforce", "paper", "reinforce_adaptive", "pgpe"]
+NO_PREFIX = {"grid": "more points lie closer", "cma": "members are mirrored from the end"}
+
+
+def closed(
+    draws: object, rewards: object, shaping: str = "std", space: SearchSpace = SPACE
+) -> FinishedRound:
     draws_BD = np.asarray(draws, dtype=np.float64).reshape(len(np.asarray(rewards)), -1)
     return FinishedRound(
         draws_BD=draws_BD,
-        thetas_BD=SPACE.project(draws_BD),
+        thetas_BD=space.project(draws_BD) if space.size == draws_BD.shape[1] else draws_BD,
         rewards_B=np.asarray(rewards, dtype=np.float64).ravel(),
         advantages_B=advantages(np.asarray(rewards, dtype=np.float64).ravel(), shaping),
     )
@@ -64,7 +71,7 @@ def test_golden_trace(shaping: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in SPACES if SPACES[name].folded])
 def test_score_is_that_of_the_draw_before_folding(name: str) -> None:
-    space = build_space(name, SPACES[name].size or 1)
+    space = build_space(name)
     policy = build_policy("reinforce", space, PAPER)
     draws = np.repeat([[0.5], [-0.5]], space.size, axis=1)  # one theta, two draws
     moved = policy.update(policy.initial_state(), closed(draws, [0.9, 0.8]))
@@ -121,16 +128,18 @@ def test_estimator_is_unbiased_where_half_of_the_draws_are_clipped() -> None:
     assert gradient_of(policy, state, members)[0] == pytest.approx(0.5, abs=0.01)
 
 
+@settings(deadline=None, max_examples=40)
 @given(
     rewards=st.lists(st.floats(0.0, 1.0), min_size=2, max_size=6),
     failed_at=st.integers(0, 6),
     seed=st.integers(0, 99),
 )
+@pytest.mark.parametrize("name", LEARNING)
 def test_failed_equals_absent_and_order_does_not_show(
-    rewards: list[float], failed_at: int, seed: int
+    name: str, rewards: list[float], failed_at: int, seed: int
 ) -> None:
-    policy = build_policy("reinforce", build_space("margin", 10))
-    state = policy.initial_state()
+    policy = build_policy(name, build_space("margin", 10))
+    state = learned(policy, rounds=1, seed=seed)
     draws_BD = policy.sample(state, seed, len(rewards))
     expected = policy.update(state, closed(draws_BD, rewards))
     with_failed = closed(
@@ -176,30 +185,36 @@ def test_one_member_teaches_nothing_whatever_its_advantage() -> None:
 @pytest.mark.parametrize("name", POLICIES)
 @pytest.mark.parametrize("space_name", SPACES)
 def test_every_policy_draws_and_updates_over_every_space(name: str, space_name: str) -> None:
-    space = build_space(space_name, SPACES[space_name].size or 10)
+    space = build_space(space_name)
     policy = build_policy(name, space)
     state = policy.initial_state()
     draws_ND = policy.sample(state, 5, 4)
     assert draws_ND.shape == (4, space.size)
     assert draws_ND.dtype == np.float64
-    np.testing.assert_array_equal(policy.sample(state, 5, 7)[:4], draws_ND)
-    after = policy.update(state, closed(draws_ND, [0.1, 0.4, 0.2, 0.3]))
+    assert np.isfinite(draws_ND).all()
+    np.testing.assert_array_equal(policy.sample(state, 5, 4), draws_ND)
+    if name not in NO_PREFIX:
+        np.testing.assert_array_equal(policy.sample(state, 5, 7)[:4], draws_ND)
+    members = closed(draws_ND, [0.1, 0.4, 0.2, 0.3], space=space)
+    after = policy.update(state, members)
     assert (after != state) == policy.learns
     assert (after.digest() != state.digest()) == policy.learns
-    assert policy.update(state, closed(draws_ND, [0.1, 0.4, 0.2, 0.3])) == after
-    assert np.array_equal(policy.sample(state, 6, 4), draws_ND) == (name == "fixed")
+    assert policy.update(state, members) == after
+    assert len(after.mean) == len(after.std) == space.size
+    assert all(math.isfinite(x) for x in (*after.mean, *after.std))
+    low, high = space.mean_bounds
+    assert all(a <= mu <= b for a, mu, b in zip(low, after.mean, high, strict=True))
+    assert np.array_equal(policy.sample(state, 6, 4), draws_ND) == (name in ("fixed", "grid"))
 
 
 def test_traits_of_the_policies() -> None:
     built = {name: build_policy(name, SPACE) for name in POLICIES}
-    assert [name for name in built if built[name].learns] == ["reinforce"]
-    assert [name for name in built if built[name].needs_selection] == [
-        "reinforce",
-        "selection_only",
-    ]
+    resting = ["fixed", "grid", "random", "selection_only"]
+    assert [name for name in built if not built[name].learns] == resting
+    assert [name for name in built if not built[name].needs_selection] == ["fixed", "random"]
 
 
-@pytest.mark.parametrize("name", ["fixed", "random", "selection_only"])
+@pytest.mark.parametrize("name", [name for name in POLICIES if name not in LEARNING])
 def test_frozen_policies_stay_bit_identical(name: str) -> None:
     policy = build_policy(name, SPACE)
     assert learned(policy, rounds=10).digest() == policy.initial_state().digest()
@@ -211,9 +226,12 @@ def test_fixed_draws_its_start_and_random_the_search_s_first_draws() -> None:
     assert fixed.initial_state().std == (0.0,)
     first = [
         policy.sample(policy.initial_state(), 1, 3).tolist()
-        for policy in (build_policy(name, SPACE, PAPER) for name in POLICIES if name != "fixed")
+        for policy in (
+            build_policy(name, SPACE, PAPER)
+            for name in ("random", "selection_only", "reinforce", "paper", "reinforce_adaptive")
+        )
     ]
-    assert first[0] == first[1] == first[2]
+    assert first[1:] == first[:1] * 4
 
 
 def test_draws_have_the_mean_and_deviation_of_the_state() -> None:
@@ -231,7 +249,7 @@ def test_digest_covers_every_field_and_is_stable() -> None:
     )
     digests = {state.digest()}
     for field in dataclasses.fields(PolicyState):
-        value = 4 if field.name == "step" else (0.75,)
+        value = {"step": 4, "history": (((0.75,),),)}.get(field.name, (0.75,))
         digests.add(dataclasses.replace(state, **{field.name: value}).digest())
     assert len(digests) == 1 + len(dataclasses.fields(PolicyState))
     assert state.digest() == "da0af4e6d3a9f496db96724d90ea738a7be1141a7404b3326e0f703a3856d8c3"
@@ -275,10 +293,10 @@ def test_the_optimum_is_found_in_log_as_in_margin() -> None:
 @pytest.mark.parametrize("sign", [-1.0, 1.0])
 def test_folded_spaces_learn_on_either_side_of_zero(name: str, sign: float) -> None:
     space = build_space(name)
-    start = sign * space.default_start
+    start = sign * space.default_start[0]
     policy = build_policy("reinforce", space, PolicySettings(start=start))
     state = policy.initial_state()
-    target = 2.5 * space.default_start
+    target = 2.5 * space.default_start[0]
     for number in range(60):
         draws_BD = policy.sample(state, number, 4)
         state = policy.update(state, closed(draws_BD, -((space.project(draws_BD) - target) ** 2)))
@@ -304,7 +322,7 @@ def test_a_mean_at_a_bound_leaves_it_again(start: float, bound: float, target: f
 @pytest.mark.parametrize(
     ("name", "settings", "word"),
     [
-        ("reinforced", PolicySettings(), "one of fixed, random, reinforce, selection_only"),
+        ("reinforced", PolicySettings(), "one of fixed, grid, random, .* found 'reinforced'"),
         ("reinforce", PolicySettings(sigma=0.0), "learns must be positive; found 0.0"),
         ("random", PolicySettings(sigma=-1.0), "not negative; found -1.0"),
         ("random", PolicySettings(sigma=math.inf), "finite"),
@@ -314,6 +332,15 @@ def test_a_mean_at_a_bound_leaves_it_again(start: float, bound: float, target: f
         ("reinforce", PolicySettings(learning_rate=0.0), "learning rate .* found 0.0"),
         ("reinforce", PolicySettings(betas=(0.5, 1.0)), r"betas .* found \(0.5, 1.0\)"),
         ("reinforce", PolicySettings(epsilon=0.0), "epsilon"),
+        ("reinforce", PolicySettings(sigma=(0.1, 0.2)), "sigma must hold 1 or 1 .* found 2"),
+        (
+            "reinforce",
+            PolicySettings(learning_rate=(0.1, 0.2)),
+            "rate must hold 1 or 1 .* found 2",
+        ),
+        ("cma", PolicySettings(sigma=0.0), "learns must be positive; found 0.0"),
+        ("tpe", PolicySettings(start=2.0), r"\[0, 1\].*found 2.0"),
+        ("cma", PolicySettings(compat=frozenset({"unfolded_score"})), "reinforce or paper; found"),
     ],
 )
 def test_unusable_settings_are_one_line(name: str, settings: PolicySettings, word: str) -> None:
