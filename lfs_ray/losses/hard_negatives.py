@@ -22,7 +22,7 @@ from lfs_ray.losses.margin import (
     arc_target,
     cos_of_sum,
 )
-from lfs_ray.losses.options import Choice, Number
+from lfs_ray.losses.options import Choice, Number, Option
 from lfs_ray.losses.spec import Given, LossSpec
 
 
@@ -107,7 +107,7 @@ class MvArc(_MvSoftmax):
 
 
 class CurricularFace(ClassifierLoss):
-    """ArcFace with hard negatives weighed by the progress of training (Huang et al. 2020, eq. 5-9).
+    """ArcFace; hard negatives count more as training proceeds (Huang et al. 2020, eq. 5-9).
 
     t, a running mean of the target cosine, starts at 0 and is updated before it is used, in
     training only. It may be negative at first, and then weakens hard negatives: kept as published.
@@ -211,7 +211,7 @@ class NpcFace(ClassifierLoss):
         return hard_BJ.mul_((self.slope - 1.0) * self.scale).add_(self.scale)
 
 
-MV_OPTIONS = {
+MV_OPTIONS: dict[str, Option] = {
     "hard": Choice(
         default="adaptive",
         names=("adaptive", "fixed"),

@@ -28,7 +28,7 @@ def initial_bias(scale: float, margin: float, power: float, alpha: float, classe
         classes: C >= 2.
     """
     z = alpha / ((1.0 - alpha) * (classes - 1))
-    middle = 2.0 * 0.5**power - 1.0
+    middle = 2.0 * math.pow(0.5, power) - 1.0
     root = math.sqrt((1.0 - z) ** 2 + 4.0 * z * math.exp(-2.0 * scale * margin))
     # 1 - z + root, in the form that doesn't cancel where z > 1 (few classes).
     total = 1.0 - z + root

@@ -78,7 +78,7 @@ class ClampedUniFace(UniFace):
 
 
 class UniTsFace(ClassifierLoss):
-    """AM-Softmax, and UniFace's form against a memory (Li et al. 2023, UniTSFace: sample to sample).
+    """AM-Softmax, and UniFace's form against a memory of features (Li et al. 2023, UniTSFace).
 
     The memory holds the last embedding of each class as it came, normalised when used; it is
     written after the loss, in training only, and has no gradient. The second term joins once an

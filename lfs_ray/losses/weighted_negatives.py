@@ -43,7 +43,7 @@ class ArcNegFace(ClassifierLoss):
         return self.scale * arc_target(cos_y_B, self.margin_rad, self.rule)
 
     def weights(self, cos_BJ: Tensor, cos_y_B: Tensor) -> Tensor:
-        """g (B, J), a new tensor."""
+        """Weights g (B, J), a new tensor."""
         peak_B = arc_target(cos_y_B, self.margin_rad, self.rule) + self.centre
         square_BJ = (cos_BJ - peak_B.unsqueeze(1)).square_()
         return square_BJ.mul_(-0.5 / self.width**2).exp_().mul_(self.height)
@@ -86,7 +86,7 @@ class Circle(ClassifierLoss):
         return self.scale * weight_B * (cos_y_B - (1.0 - self.margin))
 
     def weights(self, cos_BJ: Tensor) -> Tensor:
-        """gamma [c + m]+ (B, J), a new tensor."""
+        """Weights gamma [c + m]+ (B, J), a new tensor."""
         return (cos_BJ + self.margin).clamp_min_(0.0).mul_(self.scale)
 
     def negatives(self, cos_BJ: Tensor, cos_y_B: Tensor, seen: Seen) -> Tensor:

@@ -1,32 +1,20 @@
-"""What every loss of the catalogue must do; a new loss is tested by one line in EXAMPLES."""
+"""What every loss of the catalogue must do; a new loss is tested by one line of examples."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pytest
 import torch
+from examples import EXAMPLES
+from heads import golden_head, look, make, per_sample, seen_beside
 from torch import Tensor
 from torch.nn import functional
 
-from lfs_ray.losses.catalogue import LOSSES, build_loss
-from lfs_ray.losses.contract import ClassifierLoss, softplus
-from lfs_ray.models.classifier import CosineClassifier
+from lfs_ray.losses.catalogue import LOSSES
+from lfs_ray.losses.contract import ClassifierLoss, Seen, focal, softplus
+from lfs_ray.losses.split import softplus_sum
 
-EXAMPLES: dict[str, dict[str, Any]] = {
-    "normface": {"scale": 64.0},
-    "am_softmax": {"scale": 64.0, "margin": 0.35},
-    "arcface": {"scale": 64.0, "margin": 0.5},
-    "global": {"scale": 64.0, "theta": [0.3]},
-    "local": {"scale": 64.0, "theta": [0.45 - 0.03 * j for j in range(10)]},
-}
-NEUTRAL: dict[str, dict[str, Any]] = {
-    "normface": {},
-    "am_softmax": {"margin": 0.0},
-    "arcface": {"margin": 0.0},
-    "global": {"theta": [0.0]},
-    "local": {"theta": [0.0] * 10},
-}
 HALVES = (torch.bfloat16, torch.float16)
 
 every_loss = pytest.mark.parametrize("name", sorted(LOSSES))
@@ -39,52 +27,72 @@ def _cosines(batch: int = 5, classes: int = 7, seed: int = 0) -> tuple[Tensor, T
 
 
 def test_every_loss_has_an_example() -> None:
-    assert EXAMPLES.keys() == LOSSES.keys() == NEUTRAL.keys()
+    assert EXAMPLES.keys() == LOSSES.keys()
 
 
-@every_loss
+@pytest.mark.parametrize("name", sorted(n for n in LOSSES if LOSSES[n].neutral is not None))
 def test_neutral_parameters_give_normface(name: str) -> None:
     cos_BC, labels_B = _cosines(20, 9)
     expected = functional.cross_entropy(32.0 * cos_BC, labels_B, reduction="none")
-    found = build_loss(name, scale=32.0, **NEUTRAL[name]).per_sample(cos_BC, labels_B)
+    spec = LOSSES[name]
+    loss = make(name, 9, scale=32.0, theta=spec.neutral_theta, **(spec.neutral or {}))
+    found = per_sample(loss, cos_BC, labels_B)
     torch.testing.assert_close(found, expected, atol=1e-13, rtol=1e-13)
 
 
-@every_loss
+@pytest.mark.parametrize("name", sorted(n for n in LOSSES if LOSSES[n].exact_gradient))
 def test_gradient(name: str) -> None:
     cos_BC, labels_B = _cosines()
     for scale in (4.0, 30.0):
-        loss = build_loss(name, **{**EXAMPLES[name], "scale": scale})
+        loss = make(name, 7, **{**EXAMPLES[name], "scale": scale}).eval()
         assert torch.autograd.gradcheck(
-            lambda cos, loss=loss: loss.per_sample(cos, labels_B), cos_BC.clone().requires_grad_()
+            lambda cos, loss=loss: per_sample(loss, cos, labels_B),
+            cos_BC.clone().requires_grad_(),
+        )
+
+
+@pytest.mark.parametrize("name", sorted(n for n in LOSSES if LOSSES[n].exact_gradient))
+def test_gradient_by_norms_centres_and_own_parameters(name: str) -> None:
+    head = golden_head()
+    loss = make(name, 6, **EXAMPLES[name]).double().eval()
+    parameters = list(loss.parameters())
+
+    def total(x: Tensor, w: Tensor, *_: Tensor) -> Tensor:
+        torch.manual_seed(1)
+        cos_BC, seen = look(loss, head._replace(x=x, w=w))
+        return loss(cos_BC, head.y, seen)
+
+    with torch.random.fork_rng(devices=[]):
+        assert torch.autograd.gradcheck(
+            total, (head.x.requires_grad_(), head.w.requires_grad_(), *parameters)
         )
 
 
 @every_loss
-def test_forward_is_the_mean_of_the_samples(name: str) -> None:
+def test_forward_is_the_mean_of_the_samples_and_the_penalty(name: str) -> None:
     cos_BC, labels_B = _cosines()
-    loss = build_loss(name, **EXAMPLES[name])
-    assert torch.equal(loss(cos_BC, labels_B), loss.per_sample(cos_BC, labels_B).mean())
+    loss, again = (make(name, 7, **EXAMPLES[name]) for _ in range(2))
+    seen = seen_beside(loss, cos_BC, labels_B)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        found = loss(cos_BC, labels_B, seen)
+    expected = per_sample(again, cos_BC, labels_B).mean()
+    penalty = again.penalty(seen)
+    if penalty is not None:
+        expected = expected + penalty.mean()
+    torch.testing.assert_close(found, expected)
 
 
 @every_loss
 def test_permuting_classes_with_labels_changes_nothing(name: str) -> None:
     cos_BC, labels_B = _cosines()
     order = torch.randperm(cos_BC.shape[1], generator=torch.Generator().manual_seed(1))
-    loss = build_loss(name, **EXAMPLES[name])
-    permuted = loss.per_sample(cos_BC[:, order], torch.argsort(order)[labels_B])
-    torch.testing.assert_close(permuted, loss.per_sample(cos_BC, labels_B))
-
-
-@every_loss
-def test_a_higher_target_cosine_never_costs_more(name: str) -> None:
-    cos_y = torch.linspace(-1.0, 1.0, 401, dtype=torch.float64)
-    cos_BC = torch.cat([cos_y[:, None], torch.tensor([[0.2, -0.1]]).expand(401, 2)], dim=1)
-    labels_B = torch.zeros(401, dtype=torch.int64)
-    values = build_loss(name, **EXAMPLES[name]).per_sample(cos_BC, labels_B)
-    if name != "local":  # its shift may step at a bin's edge, so only between edges
-        assert (values.diff() <= 1e-12).all()
-    assert values[0] > values[-1]
+    loss, permuted = (make(name, 7, **EXAMPLES[name]) for _ in range(2))
+    for key, value in permuted.state_dict().items():  # what is kept by class is permuted too
+        if value.ndim and len(value) == 7:
+            value.copy_(loss.state_dict()[key][order])
+    found = per_sample(permuted, cos_BC[:, order], torch.argsort(order)[labels_B])
+    torch.testing.assert_close(found, per_sample(loss, cos_BC, labels_B))
 
 
 @every_loss
@@ -96,11 +104,13 @@ def test_finite_at_cosines_of_one(name: str, sign: float, own: bool, dtype: torc
         cos_BC = torch.full((1, 4), 0.1, dtype=torch.float64)
         cos_BC[0, 1 if own else 2] = sign * beyond
         cos_BC = cos_BC.to(dtype).requires_grad_()
-        value = build_loss(name, **EXAMPLES[name])(cos_BC, torch.tensor([1]))
+        labels_B = torch.tensor([1])
+        loss = make(name, 4, **{**EXAMPLES[name], "scale": 64.0})
+        seen = seen_beside(loss, cos_BC.detach().float(), labels_B)
+        value = loss(cos_BC, labels_B, seen)
         value.backward()
         assert value.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
         assert value.isfinite()
-        assert value >= 0.0
         assert cos_BC.grad is not None
         assert cos_BC.grad.isfinite().all()
 
@@ -110,49 +120,117 @@ def test_finite_at_cosines_of_one(name: str, sign: float, own: bool, dtype: torc
 @pytest.mark.parametrize("direction", [1.0, -1.0])
 def test_a_step_under_autocast(name: str, autocast: torch.dtype, direction: float) -> None:
     # Embeddings exactly along their own centre or another one; batch of 1; classes absent.
-    classifier = CosineClassifier(8, 5)
-    torch.nn.init.normal_(classifier.weight_CD, generator=torch.Generator().manual_seed(0))
+    weight_CD = torch.empty(5, 8)
+    torch.nn.init.normal_(weight_CD, generator=torch.Generator().manual_seed(0))
     for parallel_to in (2, 3):
-        x_BD = (direction * 7.0 * classifier.weight_CD.detach()[parallel_to]).unsqueeze(0)
-        x_BD.requires_grad_()
-        labels_B = torch.tensor([2])
-        loss = build_loss(name, **EXAMPLES[name])
-        with torch.autocast("cpu", dtype=autocast):
-            value = loss(classifier(x_BD), labels_B)
-        value.backward()
-        exact = loss(classifier.double()(x_BD.detach().double()), labels_B)
-        classifier.float()
+        x_BD = (direction * 7.0 * weight_CD[parallel_to]).unsqueeze(0).requires_grad_()
+        w_CD = weight_CD.clone().requires_grad_()
+        head = golden_head()._replace(x=x_BD, w=w_CD, y=torch.tensor([2]))
+        loss, again = (make(name, 5, **{**EXAMPLES[name], "scale": 64.0}) for _ in range(2))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(1)
+            cos_BC, seen = look(loss, head)
+            with torch.autocast("cpu", dtype=autocast):
+                value = loss(cos_BC, head.y, seen)
+            value.backward()
+            torch.manual_seed(1)
+            exact_head = head._replace(x=x_BD.detach().double(), w=weight_CD.double())
+            cos_BC, seen = look(again, exact_head)
+            exact = again.double()(cos_BC, head.y, seen)
         assert value.dtype == torch.float32
-        assert value.item() == pytest.approx(exact.item(), rel=1e-5, abs=1e-5)
-        assert x_BD.grad is not None
-        assert x_BD.grad.isfinite().all()
-        assert classifier.weight_CD.grad is not None
-        assert classifier.weight_CD.grad.isfinite().all()
-        classifier.weight_CD.grad = None
+        assert value.item() == pytest.approx(exact.item(), rel=1e-4, abs=1e-4)
+        for grad in (x_BD.grad, w_CD.grad):
+            assert grad is not None
+            assert grad.isfinite().all()
 
 
-@every_loss
+@pytest.mark.parametrize("name", sorted(LOSSES))
 @pytest.mark.parametrize("pieces", [1, 2, 3])
 def test_pieces_of_the_classes_give_the_dense_loss(name: str, pieces: int) -> None:
     cos_BC, labels_B = _cosines(6, 9)
-    loss = build_loss(name, **EXAMPLES[name])
+    loss, dense = (make(name, 9, **EXAMPLES[name]) for _ in range(2))
+    expected = per_sample(dense, cos_BC, labels_B)
+    if not loss.shardable:
+        return
+    found = _in_pieces(loss, cos_BC, labels_B, pieces)
+    torch.testing.assert_close(found, expected)
+
+
+def _in_pieces(loss: ClassifierLoss, cos_BC: Tensor, labels_B: Tensor, pieces: int) -> Tensor:
+    """The loss as a classifier computes it that holds the classes in pieces."""
+    seen = seen_beside(loss, cos_BC, labels_B)
     cos_y_B = cos_BC.gather(1, labels_B[:, None]).squeeze(1)
-    lse_B = torch.full_like(cos_y_B, -torch.inf)
-    for columns in torch.arange(9).chunk(pieces):
-        logits_BJ = loss.negatives(cos_BC[:, columns], cos_y_B)
-        logits_BJ = logits_BJ.masked_fill(columns == labels_B[:, None], -torch.inf)
-        lse_B = torch.logaddexp(lse_B, logits_BJ.logsumexp(1))
-    found = loss.reduction(loss.target(cos_y_B), lse_B)
-    torch.testing.assert_close(found, loss.per_sample(cos_BC, labels_B))
-    assert loss.shardable
+    columns = torch.arange(cos_BC.shape[1]).chunk(pieces)
+    if loss.has_statistics:
+        others_BC = cos_BC.scatter(1, labels_B[:, None], -2.0)
+        sums = [loss.statistics(others_BC[:, piece], cos_y_B) for piece in columns]
+        seen = Seen(labels_B, norms_B=seen.norms_B, statistics_BK=torch.stack(sums).sum(0))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        loss.begun(cos_y_B, seen)
+        negatives = loss.pieces(cos_y_B, seen)
+        sums_B = []
+        for piece in columns:
+            logits_BJ = negatives.of(cos_BC[:, piece], loss.offset())
+            logits_BJ = logits_BJ.masked_fill(piece == labels_B[:, None], -torch.inf)
+            exp = loss.sums == "exp"
+            sums_B.append(logits_BJ.logsumexp(1) if exp else softplus_sum(logits_BJ))
+        stacked = torch.stack(sums_B)
+        total_B = stacked.logsumexp(0) if loss.sums == "exp" else stacked.sum(0)
+        return loss.combine(cos_y_B, total_B, seen)
 
 
 @every_loss
-def test_theta_and_margins_stay_out_of_checkpoints(name: str) -> None:
-    loss = build_loss(name, **EXAMPLES[name])
-    assert loss.state_dict() == {}
-    assert list(loss.parameters()) == []
-    assert loss.needs == frozenset()
+def test_state_moves_in_training_only_and_comes_back(name: str) -> None:
+    cos_BC, labels_B = _cosines()
+    loss, other = (make(name, 7, **EXAMPLES[name]) for _ in range(2))
+    per_sample(loss, cos_BC, labels_B)
+    before = {key: value.clone() for key, value in loss.state_dict().items()}
+    per_sample(loss.eval(), cos_BC, labels_B)
+    after = loss.state_dict()
+    assert all(torch.equal(value, after[key]) for key, value in before.items())
+    other.load_state_dict(after)
+    torch.testing.assert_close(
+        per_sample(other.eval(), cos_BC, labels_B), per_sample(loss, cos_BC, labels_B)
+    )
+
+
+@every_loss
+def test_only_declared_needs_are_looked_at(name: str) -> None:
+    known = {"norms", "weight_norms", "embeddings"}
+    assert make(name, 7, **EXAMPLES[name]).needs <= known
+
+
+@pytest.mark.parametrize("name", sorted(n for n in LOSSES if LOSSES[n].focal))
+def test_focal_on_top(name: str) -> None:
+    cos_BC, labels_B = _cosines()
+    plain, focused = (make(name, 7, **EXAMPLES[name]) for _ in range(2))
+    focused.focal_gamma = 2.0
+    loss_B = per_sample(plain, cos_BC, labels_B)
+    expected_B = (1.0 - torch.exp(-loss_B)) ** 2 * loss_B
+    torch.testing.assert_close(per_sample(focused, cos_BC, labels_B), expected_B)
+
+
+def test_focal_gradient_at_both_ends() -> None:
+    loss_B = torch.tensor([0.0, 1e-12, 0.5, 100.0], dtype=torch.float64, requires_grad=True)
+    focal(loss_B, 0.5).sum().backward()
+    assert loss_B.grad is not None
+    assert loss_B.grad.isfinite().all()
+
+
+def test_duplicate_identities_weigh_gradients_alone() -> None:
+    head = golden_head()  # class 3 occurs twice
+    gradients = []
+    for duplicates in (False, True):
+        loss = make("normface", 6)
+        loss.duplicate_identity_weight = duplicates
+        cos_BC = look(loss, head)[0].detach().requires_grad_()
+        value = loss(cos_BC, head.y)
+        assert value.item() == pytest.approx(20.687325349, abs=1e-9)
+        (gradient,) = torch.autograd.grad(value, cos_BC)
+        gradients.append(gradient)
+    times = torch.tensor([2.0, 1.0, 1.0, 2.0, 1.0, 1.0], dtype=torch.float64)
+    torch.testing.assert_close(gradients[1], times[:, None] * gradients[0])
 
 
 class _SharpNegatives(ClassifierLoss):
@@ -160,7 +238,7 @@ class _SharpNegatives(ClassifierLoss):
 
     plain_negatives: ClassVar[bool] = False
 
-    def negatives(self, cos_BJ: Tensor, cos_y_B: Tensor) -> Tensor:
+    def negatives(self, cos_BJ: Tensor, cos_y_B: Tensor, seen: Seen) -> Tensor:
         return self.scale * torch.where(cos_BJ > cos_y_B[:, None], 2.0 * cos_BJ, cos_BJ)
 
 
