@@ -58,7 +58,7 @@ def sign_test(fewer: int, more: int) -> float:
     Args:
         fewer, more: counts of the two outcomes, >= 0, in either order.
 
-    >>> sign_test(0, 5)
+    >>> round(sign_test(0, 5), 9)
     0.0625
     """
     fewer, more = min(fewer, more), max(fewer, more)
