@@ -198,6 +198,15 @@ def test_seeds_are_paired() -> None:
     assert other.accuracy.high - other.accuracy.low > 0.8
 
 
+def test_noise_of_single_decisions_counts_once() -> None:
+    # It shows between seeds and between people, and is the same noise.
+    seeds, pairs = 40, 1000
+    _, other = both(of(decisions([0.8] * seeds, [0.8] * seeds, pairs=pairs), people=pairs))
+    assert other.difference is not None
+    error = np.sqrt(2 * 0.8 * 0.2 / pairs / seeds)
+    assert_allclose((other.difference.high - other.difference.low) / 2, 2.0 * error, rtol=0.2)
+
+
 def test_people_are_resampled_in_common() -> None:
     # Both methods fail on the same people: nothing of that is in their difference.
     hard = np.arange(300) % 30 < 10
