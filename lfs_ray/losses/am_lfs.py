@@ -140,17 +140,17 @@ def log_line(log_p_B: Tensor, slope_B: Tensor, intercept_B: Tensor) -> Tensor:
     p_B = log_p_B.exp()
     lost_B = slope_B * torch.expm1(log_p_B)
     end_B = slope_B + intercept_B
-    near_end_B = (p_B > 0.5) & (end_B > 0.0)
-    tau_B = torch.where(near_end_B, end_B + lost_B, slope_B * p_B + intercept_B)
-    through_zero_B = intercept_B == 0.0
-    positive_B = torch.where(through_zero_B, slope_B, tau_B) > 0.0
-    # Both places of every `where` must be finite, or its gradient is not.
-    safe_end_B = torch.where(near_end_B & positive_B, end_B, 1.0)
-    near_B = torch.log1p(torch.where(near_end_B & positive_B, lost_B / safe_end_B, 0.0))
-    far_B = torch.where(positive_B & ~near_end_B, tau_B, 1.0).log()
-    line_B = torch.where(near_end_B, safe_end_B.log() + near_B, far_B)
-    ray_B = log_p_B + torch.where(positive_B, slope_B, 1.0).log()
-    log_B = torch.where(through_zero_B, ray_B, line_B)
+    ray_B = intercept_B == 0.0
+    near_B = ~ray_B & (p_B > 0.5) & (end_B > 0.0)
+    tau_B = torch.where(near_B, end_B + lost_B, slope_B * p_B + intercept_B)
+    positive_B = torch.where(ray_B, slope_B, tau_B) > 0.0
+    # What a `where` discards must be finite too, or its gradient is NaN.
+    safe_end_B = torch.where(near_B, end_B, 1.0)
+    missing_B = torch.where(near_B & positive_B, lost_B / safe_end_B, 0.0)
+    of_near_B = safe_end_B.log() + torch.log1p(missing_B)
+    of_ray_B = log_p_B + torch.where(ray_B & positive_B, slope_B, 1.0).log()
+    of_far_B = torch.where(~ray_B & ~near_B & positive_B, tau_B, 1.0).log()
+    log_B = torch.where(ray_B, of_ray_B, torch.where(near_B, of_near_B, of_far_B))
     return torch.where(positive_B, log_B, -torch.inf)
 
 
