@@ -51,7 +51,9 @@ class ScriptedTraining:
     def weights(self, lease: Lease) -> str:
         """Digest of the trained weights: of all that training reads."""
         parent = lease.parent.checkpoint.digest if lease.parent else str(lease.init_seed)
-        read = (parent, lease.round, lease.member, lease.theta, lease.seed, lease.stream_seed)
+        momentum = lease.momentum.checkpoint.digest if lease.momentum else parent
+        seeds = (lease.seed, lease.stream_seed)
+        read = (parent, momentum, lease.round, lease.member, lease.theta, *seeds)
         return hashlib.sha256(repr(read).encode()).hexdigest()
 
     def checkpoint(self, lease: Lease) -> Checkpoint:
@@ -93,7 +95,7 @@ class Keeper:
             assert [state.digest() for state in states[1:]] == [
                 closed.policy_state.digest() for closed in self.committed
             ]
-            self.population.resume(states[-1], last.parent)
+            self.population.resume(states[-1], last.parent, last.own)
         self.population.adopt([entry for entry in self.journal.values() if self.is_whole(entry)])
         self._commit()
 
@@ -123,7 +125,8 @@ class Keeper:
         if closed is None:
             return
         self.committed.append(closed)
-        self.checkpoints = {closed.parent.checkpoint.name} & self.checkpoints
+        kept = (closed.parent, *closed.own.values())
+        self.checkpoints = {one.checkpoint.name for one in kept} & self.checkpoints
         self.journal = {}
         self.population.advance(closed)
 

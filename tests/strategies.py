@@ -53,6 +53,8 @@ def plans(draw: st.DrawFn) -> Plan:
         round_epochs=draw(st.sampled_from([0.5, 1 / 3])),
         warmup_rounds=draw(st.integers(0, 1)),
         shared_batches=draw(st.booleans()),
+        own_weights_rounds=draw(st.sampled_from([0, 0, 2, 3])),
+        own_momentum=draw(st.sampled_from([False, False, True])),
         lease_timeout_s=10.0,
         max_retries=draw(st.integers(0, 2)),
         max_losses_per_trial=NEVER,

@@ -14,7 +14,7 @@ from lfs_ray.errors import RunError
 from lfs_ray.execution.run_files import checkpoint_name
 from lfs_ray.search.messages import Checkpoint, Lease, Parent
 from lfs_ray.storage import Storage
-from lfs_ray.training.checkpoint import decode, digest, encode
+from lfs_ray.training.checkpoint import decode, digest, encode, with_momentum_of
 from lfs_ray.training.tensor_bytes import Arrays
 
 
@@ -30,6 +30,19 @@ class Checkpoints:
         self.storage = storage
         self.keep = keep
         self._recent: OrderedDict[str, Arrays] = OrderedDict()
+
+    def start_of(self, lease: Lease) -> Arrays | None:
+        """What a lease's trial starts from, not to be written to; None: initial weights.
+
+        Raises:
+            RunError: a file is not what was stored.
+        """
+        if lease.parent is None:
+            return None
+        arrays = self.load(lease.parent)
+        if lease.momentum is None:
+            return arrays
+        return with_momentum_of(arrays, self.load(lease.momentum))
 
     def load(self, parent: Parent) -> Arrays:
         """A parent's arrays, from this process or from the run's files; not to be written to.

@@ -207,8 +207,9 @@ class Coordinator:
                         f"{one.metadata['policy_digest'][:12]}, found {state.digest()[:12]}: "
                         f"config.toml or the table was changed"
                     )
-            population.resume(states[-1], files.parent_of(rounds[-1]))
-            self._note(population, rounds[-1].rows)
+            last = rounds[-1]
+            population.resume(states[-1], files.parent_of(last), files.own_of(last))
+            self._note(population, last.rows)
         if not population.finished:
             population.adopt(files.read_journal(population.round))
             self._settle(population)

@@ -2,7 +2,8 @@
 
 One commit point a round: the round file. Everything else can be lost or left over without harm.
 What is deleted is deleted after a commit, and only by the keeper of the run (the policy actor, or
-the serial executor): nothing that the last K parents, the best one or the open round refer to.
+the serial executor): nothing that the last round, the last K parents, the best one or the open
+round refer to.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import json
 import math
 import re
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 
@@ -29,6 +30,7 @@ from lfs_ray.trials.ownership import compacted_name, round_name, select, superse
 from lfs_ray.trials.rounds import Round, encode_round, merge_rounds
 
 _ROUND = re.compile(r"round-(\d+)-")
+_OWN = "own_checkpoints"
 _GENERATION = "generations/{number:06d}-{name}.json"
 
 
@@ -99,6 +101,7 @@ class RunFiles:
         self._folder = f"populations/{population}"
         self._best: tuple[float, str] = (-math.inf, "")
         self._parents: dict[int, str] = {}
+        self._last: set[str] = set()
 
     def committed(self) -> list[Round]:
         """Committed rounds, and what of them is kept is noted."""
@@ -127,6 +130,9 @@ class RunFiles:
             "checkpoint_bytes": str(checkpoint.size_bytes),
             "checkpoint_digest": checkpoint.digest,
         }
+        if closed.own:
+            own = {member: asdict(one.checkpoint) for member, one in closed.own.items()}
+            facts[_OWN] = json.dumps(own, sort_keys=True)
         blob = encode_round([_stamped(row) for row in closed.rows], self.theta_names, facts)
         folder = trials_folder(self.population)
         self.storage.write(f"{folder}/{round_name(number, self.generation)}", blob)
@@ -166,6 +172,21 @@ class RunFiles:
             size_bytes=int(closed.metadata["checkpoint_bytes"]),
             digest=closed.metadata["checkpoint_digest"],
         )
+        return self._parent(closed, _integer(row["member"]), checkpoint)
+
+    def own_of(self, closed: Round) -> dict[int, Parent]:
+        """Every stored trial of a committed round by member, where it stored all; else empty.
+
+        Raises:
+            RunError: a checkpoint is gone or cut off.
+        """
+        own = json.loads(closed.metadata.get(_OWN, "{}"))
+        return {
+            int(member): self._parent(closed, int(member), Checkpoint(**facts))
+            for member, facts in own.items()
+        }
+
+    def _parent(self, closed: Round, member: int, checkpoint: Checkpoint) -> Parent:
         if not self.is_whole(checkpoint):
             raise RunError(
                 f"the parent of round {closed.number + 1} of population {self.population} must be "
@@ -173,7 +194,7 @@ class RunFiles:
                 f"{self.storage.size(checkpoint.name)} at {self.storage.path(checkpoint.name)}: "
                 f"restore it from a copy"
             )
-        return Parent(round=closed.number, member=_integer(row["member"]), checkpoint=checkpoint)
+        return Parent(round=closed.number, member=member, checkpoint=checkpoint)
 
     def compact(self) -> None:
         """Join the committed rounds into one file, read it back, then remove the originals."""
@@ -191,7 +212,8 @@ class RunFiles:
         for name in superseded(self.storage.list(folder), generations, self.population):
             self.storage.delete(f"{folder}/{name}")
 
-    def _note(self, rows: Iterable[Mapping[str, object]]) -> None:
+    def _note(self, rows: Sequence[Mapping[str, object]]) -> None:
+        self._last = {str(row["checkpoint"]) for row in rows if row.get("checkpoint")}
         row = next(row for row in rows if row["selected"])
         name, reward = str(row["checkpoint"]), row["reward"]
         assert isinstance(reward, float)
@@ -205,7 +227,8 @@ class RunFiles:
         """
         if newest_generation(self.storage) != self.generation:
             return
-        keep = {*list(self._parents.values())[-max(self.keep_last, 1) :], self._best[1]}
+        parents = list(self._parents.values())[-max(self.keep_last, 1) :]
+        keep = {*parents, *self._last, self._best[1]}
         for folder in ("checkpoints", "journal"):
             for name in self.storage.list(f"{self._folder}/{folder}"):
                 path = f"{self._folder}/{folder}/{name}"

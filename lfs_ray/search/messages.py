@@ -36,7 +36,7 @@ class Checkpoint:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Parent:
-    """The selected trial of the round before."""
+    """A trial that another one continues from, mostly the selected one of the round before."""
 
     round: int
     member: int
@@ -59,6 +59,9 @@ class Lease:
     init_seed: int
     """Seed of the initial weights, used where there is no parent."""
     parent: Parent | None
+    """Whose weights and optimizer state it starts from; None: initial weights."""
+    momentum: Parent | None = None
+    """Whose momentum replaces the parent's; None: nobody's."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,9 +12,10 @@ even with a lease that ran out: a trial gives the same numbers wherever it is tr
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from lfs_ray.search.lineage import Lineage
 from lfs_ray.search.messages import (
     Checkpoint,
     Completed,
@@ -27,7 +28,7 @@ from lfs_ray.search.messages import (
 from lfs_ray.search.rounds import ClosedRound, close_round
 from lfs_ray.search.searcher import Plan, Proposal, Searcher
 from lfs_ray.search.state import PolicyState
-from lfs_ray.search.trial import Trial
+from lfs_ray.search.trial import Trial, adoptable
 from lfs_ray.seeds import derive_seed
 
 
@@ -45,7 +46,7 @@ class Population:
         self.searcher = searcher
         self.boot = boot
         self.stopped = ""
-        self.parent: Parent | None = None
+        self._lineage = Lineage()
         self.policy_state = searcher.initial_state()
         self._leases = 0
         self._completed: list[Completed] = []
@@ -57,6 +58,11 @@ class Population:
     def finished(self) -> bool:
         """Whether every round is closed."""
         return self.round >= self.plan.rounds
+
+    @property
+    def parent(self) -> Parent | None:
+        """The selected trial of the round before; None: there is none yet."""
+        return self._lineage.winner
 
     @property
     def num_open(self) -> int:
@@ -133,7 +139,7 @@ class Population:
         if stale:
             trial.worker = None
         trial.outcome = outcome
-        if trial.order() > self._best_key():
+        if not self._stores_all and trial.order() > self._best_key():
             self._complete(trial)
             return Verdict.DISCARD
         trial.state, trial.token = "kept", lease.token
@@ -149,7 +155,7 @@ class Population:
             return Verdict.DISCARD
         trial.outcome, trial.checkpoint = outcome, checkpoint
         self._complete(trial)
-        for other in self._trials:
+        for other in () if self._stores_all else self._trials:
             if other.state == "kept" and other.order() > trial.order():
                 self._complete(other)
         return Verdict.DISCARD
@@ -177,28 +183,10 @@ class Population:
         return taken
 
     def adopt(self, completed: Sequence[Completed]) -> None:
-        """Take back complete trials of the open round after a restart.
-
-        A trial without a checkpoint counts only when a better one with a checkpoint is there: else
-        it is trained again, since what it was discarded for is lost. A failed one is tried again.
-        """
-        found = {
-            entry.member: entry
-            for entry in completed
-            if entry.round == self.round and not entry.outcome.error
-        }
-        stored = [entry for entry in found.values() if entry.checkpoint is not None]
-        best = min((-entry.outcome.reward, entry.member) for entry in stored) if stored else None
-        for member, entry in found.items():
-            if best is None or (-entry.outcome.reward, member) < best:
-                continue
-            self._trials[member] = Trial(
-                member=member,
-                state="complete",
-                attempts=entry.attempts,
-                outcome=entry.outcome,
-                checkpoint=entry.checkpoint,
-            )
+        """Take back complete trials of the open round after a restart."""
+        of_round = [entry for entry in completed if entry.round == self.round]
+        for trial in adoptable(of_round, all_stored=self._stores_all):
+            self._trials[trial.member] = trial
 
     def closed(self) -> ClosedRound | None:
         """The round's rows and the policy after it, once all its trials are complete.
@@ -216,21 +204,29 @@ class Population:
             self.searcher,
             self.policy_state,
             self._proposal,
-            self.parent,
+            [self._weights_of(trial) for trial in self._trials],
             [trial.completed(self.round) for trial in self._trials],
             selected=best.member,
         )
 
     def advance(self, closed: ClosedRound) -> None:
         """Open the next round; the closed one is committed."""
-        self.resume(closed.policy_state, closed.parent)
+        self.resume(closed.policy_state, closed.parent, closed.own)
 
-    def resume(self, state: PolicyState, parent: Parent) -> None:
-        """Open the round after `parent`'s, the policy in the state that the replay gave."""
-        self.policy_state, self.parent = state, parent
+    def resume(self, state: PolicyState, parent: Parent, own: Mapping[int, Parent]) -> None:
+        """Open the round after `parent`'s, the policy in the state that the replay gave.
+
+        Args:
+            own: as in `ClosedRound`.
+        """
+        self.policy_state, self._lineage = state, Lineage(winner=parent, own=own)
         self._open_round(parent.round + 1)
 
     # ---- inside
+
+    @property
+    def _stores_all(self) -> bool:
+        return self.plan.stores_all(self.round)
 
     def _open_round(self, number: int) -> None:
         self.round = number
@@ -252,6 +248,9 @@ class Population:
         done = (trial.order() for trial in self._trials if trial.state == "complete")
         return min(done, default=(math.inf, -1))
 
+    def _weights_of(self, trial: Trial) -> Parent | None:
+        return self._lineage.weights(self.plan, self.round, trial.member)
+
     def _lease_of(self, trial: Trial) -> Lease:
         plan = self.plan
         return Lease(
@@ -262,8 +261,9 @@ class Population:
             theta=self._proposal.thetas[trial.member],
             seed=plan.trial_seed(self.round, trial.member),
             stream_seed=derive_seed(plan.seed, "stream", *plan.own(trial.member)),
-            init_seed=derive_seed(plan.seed, "init"),
-            parent=self.parent,
+            init_seed=plan.init_seed(trial.member),
+            parent=self._weights_of(trial),
+            momentum=self._lineage.momentum(plan, self.round, trial.member),
         )
 
     def _fail(self, trial: Trial, token: str, outcome: Outcome) -> Verdict:

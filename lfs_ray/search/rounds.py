@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -19,6 +19,8 @@ class ClosedRound:
     rows: tuple[Row, ...]
     policy_state: PolicyState
     parent: Parent
+    own: Mapping[int, Parent] = field(default_factory=dict)
+    """Every stored trial by member, where the round stores all; else empty."""
 
 
 def close_round(
@@ -26,7 +28,7 @@ def close_round(
     searcher: Searcher,
     state: PolicyState,
     proposal: Proposal,
-    parent: Parent | None,
+    parents: Sequence[Parent | None],
     trials: Sequence[Completed],
     *,
     selected: int,
@@ -35,11 +37,13 @@ def close_round(
 
     Args:
         state: the policy that drew the round.
-        parent: where the round's trials started; None: initial weights.
+        parents: whose weights each trial started from, in order of member; None: initial weights.
         selected: member whose checkpoint starts the next round.
     """
     rewards_B = np.array([trial.outcome.reward for trial in trials], dtype=np.float64)
     advantages_B, after = searcher.learn(state, proposal, rewards_B)
+    stored = {trial.member: _parent(trial) for trial in trials if trial.checkpoint}
+    named = stored if plan.stores_all(trials[0].round) else {selected: stored[selected]}
     rows = tuple(
         _identity(plan, searcher, trial)
         | _numbers(searcher.space, state, proposal, trial.member)
@@ -49,14 +53,16 @@ def close_round(
             "parent_member": parent.member if parent else None,
             "selected": trial.member == selected,
         }
-        | _costs(trial, selected)
-        for trial in trials
+        | _costs(trial, named.get(trial.member))
+        for trial, parent in zip(trials, parents, strict=True)
     )
-    checkpoint = trials[selected].checkpoint
-    assert checkpoint is not None
-    return ClosedRound(
-        rows, after, Parent(round=trials[0].round, member=selected, checkpoint=checkpoint)
-    )
+    own = named if named is stored else {}
+    return ClosedRound(rows, after, stored[selected], own)
+
+
+def _parent(trial: Completed) -> Parent:
+    assert trial.checkpoint is not None
+    return Parent(round=trial.round, member=trial.member, checkpoint=trial.checkpoint)
 
 
 def _identity(plan: Plan, searcher: Searcher, trial: Completed) -> Row:
@@ -85,11 +91,10 @@ def _numbers(space: Space, state: PolicyState, proposal: Proposal, member: int) 
     return row
 
 
-def _costs(trial: Completed, selected: int) -> Row:
-    chosen = trial.member == selected and trial.checkpoint is not None
+def _costs(trial: Completed, kept: Parent | None) -> Row:
     return {
         **trial.outcome.costs,
-        "checkpoint": trial.checkpoint.name if chosen and trial.checkpoint else None,
+        "checkpoint": kept.checkpoint.name if kept else None,
         "attempts": trial.attempts,
         "error": trial.outcome.error or None,
     }

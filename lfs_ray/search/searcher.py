@@ -34,9 +34,15 @@ class Plan:
     round_epochs: float
     """Exact length of a round in passes over the training set."""
     warmup_rounds: int = 0
-    """First rounds: one member under the warm-up theta, the policy at rest."""
+    """First rounds: one member (all, while they go on from themselves) under the warm-up theta,
+    the policy at rest."""
     shared_batches: bool = True
     """Whether the members of a round see the same batches (common random numbers)."""
+    own_weights_rounds: int = 0
+    """First rounds in which a member continues from its own trial of the round before, the first
+    time from initial weights of its own; after them all continue from the winner."""
+    own_momentum: bool = False
+    """Whether a member's momentum stays its own where its weights are the winner's."""
     lease_timeout_s: float = 60.0
     max_retries: int = 1
     """Exceptions of a trial that are followed by another try."""
@@ -50,6 +56,15 @@ class Plan:
     def own(self, member: int) -> tuple[int, ...]:
         """What tells a member's seeds from others': nothing where they share batches."""
         return () if self.shared_batches else (member,)
+
+    def init_seed(self, member: int) -> int:
+        """Seed of the initial weights."""
+        own = (member,) if self.own_weights_rounds else ()
+        return derive_seed(self.seed, "init", *own)
+
+    def stores_all(self, number: int) -> bool:
+        """Whether all trials of a round are stored, since the next round's go on from them."""
+        return self.own_momentum or number + 1 < self.own_weights_rounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +145,8 @@ class Searcher:
         """Draw the round's thetas: a function of the state, the seed and the round alone."""
         warmup = number < plan.warmup_rounds
         if warmup:
-            draws_BD = np.array([self.warmup_theta], dtype=np.float64)
+            size = plan.members if number < plan.own_weights_rounds else 1
+            draws_BD = np.array([self.warmup_theta] * size, dtype=np.float64)
         elif self.script:
             draws_BD = np.array([self.script[min(number, len(self.script) - 1)]], dtype=np.float64)
         else:

@@ -7,6 +7,7 @@ Mutable, and held by one population alone. A trial is open (nobody trains it), l
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -53,3 +54,28 @@ class Trial:
             outcome=self.outcome,
             checkpoint=self.checkpoint,
         )
+
+
+def adoptable(completed: Sequence[Completed], *, all_stored: bool) -> list[Trial]:
+    """Those of a round's written trials that count after a restart, complete.
+
+    A trial without a checkpoint counts only when a better one with a checkpoint is there: else it
+    is trained again, since what it was discarded for is lost. Where all trials are stored it never
+    counts. A failed one is tried again.
+    """
+    found = [_complete(entry) for entry in completed if not entry.outcome.error]
+    stored = [trial for trial in found if trial.checkpoint is not None]
+    best = min(map(Trial.order, stored), default=None)
+    if all_stored or best is None:
+        return stored
+    return [trial for trial in found if trial.order() >= best]
+
+
+def _complete(entry: Completed) -> Trial:
+    return Trial(
+        member=entry.member,
+        state="complete",
+        attempts=entry.attempts,
+        outcome=entry.outcome,
+        checkpoint=entry.checkpoint,
+    )

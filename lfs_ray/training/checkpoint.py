@@ -24,6 +24,7 @@ from lfs_ray.training.tensor_bytes import Part, pack_tensors, unpack_tensors
 Arrays: TypeAlias = dict[str, npt.NDArray[np.generic]]
 FORMAT = "lfs-ray-checkpoint-1"
 _KEY = "lfs_ray"
+_MOMENTUM = "momentum."
 
 
 def encode(
@@ -58,6 +59,14 @@ def decode(blob: bytes, *, name: str) -> tuple[Arrays, dict[str, object]]:
             f"lfs-ray wrote"
         )
     return arrays, facts
+
+
+def with_momentum_of(
+    arrays: Mapping[str, npt.NDArray[np.generic]], other: Mapping[str, npt.NDArray[np.generic]]
+) -> Arrays:
+    """A state with the optimizer's momentum of another of the same model."""
+    kept = {name: value for name, value in arrays.items() if not name.startswith(_MOMENTUM)}
+    return kept | {name: value for name, value in other.items() if name.startswith(_MOMENTUM)}
 
 
 def digest(*parts: Part) -> str:

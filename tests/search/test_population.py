@@ -574,7 +574,7 @@ def test_resumed_machine_stands_where_the_live_one_did() -> None:
     play_round(live, [0.4, 0.3, 0.2, 0.1])
     machine = population()
     assert live.parent
-    machine.resume(live.policy_state, live.parent)
+    machine.resume(live.policy_state, live.parent, {})
     assert machine.round == 2
     for resumed, expected in zip(leases(machine), leases(live), strict=True):
         assert dataclasses.replace(resumed, token=expected.token) == expected
