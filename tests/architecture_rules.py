@@ -19,7 +19,8 @@ ROOMS_IN_ORDER = (
     ("losses", "models", "data", "evaluation", "search", "trials"),
     ("training",),
     ("execution",),
-    ("driver", "compare", "export", "plan"),
+    ("driver",),
+    ("compare", "export", "plan"),
     ("cli",),
 )
 RANK = {room: rank for rank, rooms in enumerate(ROOMS_IN_ORDER) for room in rooms}

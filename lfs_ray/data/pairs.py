@@ -41,6 +41,10 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.same)
 
+    def people(self) -> frozenset[str]:
+        """Names of the people: the folders of the images; those without a folder have none."""
+        return frozenset(filter(None, map(person_of, self.keys)))
+
 
 def read_pairs(path: str | os.PathLike[str]) -> Pairs:
     """Read a pair list: table with header, LFW pairs.txt, or LFW development list.
@@ -60,7 +64,7 @@ def read_pairs(path: str | os.PathLike[str]) -> Pairs:
     for row in rows:
         place_of_key.setdefault(row.a, len(place_of_key))
         place_of_key.setdefault(row.b, len(place_of_key))
-    people = [_person(key) or key for key in place_of_key]
+    people = [person_of(key) or key for key in place_of_key]
     return Pairs(
         keys=tuple(place_of_key),
         first=np.array([place_of_key[row.a] for row in rows], np.int64),
@@ -130,7 +134,7 @@ def check_images(pairs: Pairs, store: ImageStore) -> None:
 def _check_row(row: PairRow, path: str | os.PathLike[str]) -> None:
     if row.a == row.b:
         raise DataError(f'{path} line {row.line} must name two images, got "{row.a}" twice')
-    one, other = _person(row.a), _person(row.b)
+    one, other = person_of(row.a), person_of(row.b)
     if one and other and row.same != (one == other):
         said = "same" if row.same else "different"
         raise DataError(
@@ -139,6 +143,6 @@ def _check_row(row: PairRow, path: str | os.PathLike[str]) -> None:
         )
 
 
-def _person(key: str) -> str:
-    """Name of the folder, "" without one."""
+def person_of(key: str) -> str:
+    """The person on an image: the name of its folder, "" without one."""
     return os.path.basename(os.path.dirname(key))

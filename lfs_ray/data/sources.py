@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from lfs_ray.data.decode import Pixels
 from lfs_ray.data.listing import Keys, Listing, check_labels, read_list
+from lfs_ray.data.pairs import person_of
 from lfs_ray.data.store import LmdbStore
 from lfs_ray.errors import DataError
 
@@ -89,6 +90,12 @@ class FaceSet:
             labels=labels[kept],
             num_classes=len(chosen),
         )
+
+    def people(self) -> frozenset[str]:
+        """Names of the people: of each class the folder of its first image, where it has one."""
+        first = np.unique(self.labels, return_index=True)[1]
+        names = (person_of(self.all_keys[int(row)]) for row in self.rows[first])
+        return frozenset(filter(None, names))
 
     def image(self, index: int, colour: str = "rgb") -> Pixels:
         """Pixels (H, W, 3) uint8 of image `index`.

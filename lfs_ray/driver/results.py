@@ -22,19 +22,21 @@ from lfs_ray.training.material import PairSet, open_pairs
 from lfs_ray.training.model_file import extract_backbone, load_backbone
 from lfs_ray.training.scoring import Score, embed, score
 from lfs_ray.trials.committed import committed_rounds
-from lfs_ray.trials.rounds import Round
 
 RESULTS_NAME = "results.csv"
 
 
 @dataclass(frozen=True, slots=True)
-class _Winner:
+class Winner:
     """The last parent of a population."""
 
     population: str
     row: Mapping[str, object]
-    images_trained: float
-    model: bytes
+    """Its row of the trial table."""
+    trained_epochs: float
+    """Epochs trained over all members."""
+    model_path: str
+    """Its model file in the run."""
 
 
 def write_results(storage: Storage, config: Config) -> pd.DataFrame:
@@ -43,17 +45,11 @@ def write_results(storage: Storage, config: Config) -> pd.DataFrame:
     One row a population: method, reward and each report set's accuracy with its standard error,
     epochs of the lineage and trained epochs over all members.
     """
-    winners = []
-    for name, population in config.populations.items():
-        rounds = committed_rounds(storage, name)
-        names = build_searcher(population.search, population.loss).space.names
-        text = schedule_text(name, population, rounds, names)
-        storage.write(f"populations/{name}/schedule.toml", text.encode())
-        winners.append(_write_winner(storage, name, rounds))
+    winners = [write_winner(storage, config, name) for name in config.populations]
     rows = [_row(winner) for winner in winners]
     for report, paths in sorted(config.report.items()):
         pair_set = open_pairs(paths, config.model)
-        scores = {one.population: _score(config, one, pair_set) for one in winners}
+        scores = {one.population: score_winner(storage, config, one, pair_set) for one in winners}
         storage.write(f"scores/{report}.parquet", _scores_blob(scores, pair_set))
         for row in rows:
             result = scores[str(row["population"])]
@@ -64,18 +60,23 @@ def write_results(storage: Storage, config: Config) -> pd.DataFrame:
     return table
 
 
-def _write_winner(storage: Storage, name: str, rounds: list[Round]) -> _Winner:
-    """Write the final model of a population."""
+def write_winner(storage: Storage, config: Config, name: str) -> Winner:
+    """Write schedule and final model of a finished population, unless they are there."""
+    population = config.populations[name]
+    rounds = committed_rounds(storage, name)
     row = next(row for row in rounds[-1].rows if row["selected"])
-    checkpoint = str(row["checkpoint"])
+    folder = f"populations/{name}"
+    names = build_searcher(population.search, population.loss).space.names
+    text = schedule_text(name, population, rounds, names)
+    storage.write(f"{folder}/schedule.toml", text.encode())
+    checkpoint, path = str(row["checkpoint"]), f"{folder}/model.safetensors"
     facts = {"epochs": row["epochs"], "reward": row["reward"]}
-    model = extract_backbone(storage.read(checkpoint), facts, name=checkpoint)
-    storage.write(f"populations/{name}/model.safetensors", model)
+    storage.write(path, extract_backbone(storage.read(checkpoint), facts, name=checkpoint))
     epochs = sum(float(str(r["epochs"])) / (one.number + 1) for one in rounds for r in one.rows)
-    return _Winner(name, row, epochs, model)
+    return Winner(name, row, epochs, path)
 
 
-def _row(winner: _Winner) -> dict[str, object]:
+def _row(winner: Winner) -> dict[str, object]:
     row = winner.row
     return {
         "population": winner.population,
@@ -84,14 +85,16 @@ def _row(winner: _Winner) -> dict[str, object]:
         "reward": row["reward"],
         "reward_se": row["reward_se"],
         "lineage_epochs": row["epochs"],
-        "trained_epochs": round(winner.images_trained, 6),
+        "trained_epochs": round(winner.trained_epochs, 6),
     }
 
 
-def _score(config: Config, winner: _Winner, pair_set: PairSet) -> Score:
+def score_winner(storage: Storage, config: Config, winner: Winner, pair_set: PairSet) -> Score:
+    """Score a final model on a report set."""
     # The driver's own device: the head of a cluster of GPUs may have none.
     device = prepare_process(replace(config.worker, device="auto"))
-    backbone, model = load_backbone(winner.model, name=winner.population)
+    blob = storage.read(winner.model_path)
+    backbone, model = load_backbone(blob, name=winner.model_path)
     embeddings_KD = embed(backbone.to(device), pair_set.images_KHWC, model, config.reward, device)
     seed = derive_seed(config.run.seed, "report")
     return score(embeddings_KD, pair_set.pairs, config.reward, seed=seed)
@@ -99,6 +102,13 @@ def _score(config: Config, winner: _Winner, pair_set: PairSet) -> Score:
 
 def _scores_blob(scores: Mapping[str, Score], pair_set: PairSet) -> bytes:
     """Parquet of every pair's score, for paired statistics."""
+    sink = io.BytesIO()
+    scores_frame(scores, pair_set).to_parquet(sink, index=False)
+    return sink.getvalue()
+
+
+def scores_frame(scores: Mapping[str, Score], pair_set: PairSet) -> pd.DataFrame:
+    """Every pair's score under every population's model."""
     pairs = pair_set.pairs
     frames = [
         pd.DataFrame(
@@ -117,6 +127,4 @@ def _scores_blob(scores: Mapping[str, Score], pair_set: PairSet) -> bytes:
         )
         for name, result in scores.items()
     ]
-    sink = io.BytesIO()
-    pd.concat(frames, ignore_index=True).to_parquet(sink, index=False)
-    return sink.getvalue()
+    return pd.concat(frames, ignore_index=True)

@@ -11,7 +11,7 @@ from typing import Literal
 
 from lfs_ray.config.load import read_config
 from lfs_ray.config.resume import refused_changes
-from lfs_ray.config.sections import Config, DataConfig, ReportConfig
+from lfs_ray.config.sections import Config, DataConfig
 from lfs_ray.errors import ConfigError, RunError
 from lfs_ray.storage import Storage
 from lfs_ray.trials.committed import committed_rounds
@@ -137,7 +137,7 @@ def with_absolute_paths(config: Config) -> Config:
         config,
         data=_absolute_data(data),
         report={
-            name: ReportConfig(images=absolute(report.images), pairs=absolute(report.pairs))
+            name: replace(report, images=absolute(report.images), pairs=absolute(report.pairs))
             for name, report in reports.items()
         },
     )

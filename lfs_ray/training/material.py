@@ -24,6 +24,7 @@ from lfs_ray.errors import DataError
 from lfs_ray.evaluation.verification import verify_scores
 from lfs_ray.seeds import derive_seed
 
+_SHOWN_NAMES = 10
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PairSet:
@@ -44,6 +45,8 @@ class Material:
     ours."""
     held_out: npt.NDArray[np.int64] | None
     """Labels (of the joined sources) held out by the split; None where pairs were given."""
+    people: frozenset[str] = frozenset()
+    """Names of the people of `faces` and `reward`, as far as their images lie in folders."""
 
     def manifest(self) -> dict[str, object]:
         """Facts about the data, for the run's files."""
@@ -85,6 +88,8 @@ def check_material(config: Config, material: Material) -> int:
     for name, report in config.report.items():
         pairs, _ = _pairs_and_store(report)
         _check_folds(pairs, config.reward, f"report.{name}.pairs")
+        if not report.shares_people:
+            _check_people(pairs, material.people, name)
     return undecodable
 
 
@@ -96,9 +101,11 @@ def open_material(config: Config) -> Material:
     """
     data, model = config.data, config.model
     faces = open_faces(data.train or (synthetic_set(config),), data.lists)
+    people = faces.people()
     if data.validation_pairs:
         report = ReportConfig(images=data.validation_images, pairs=data.validation_pairs)
-        return Material(faces, open_pairs(report, model), None)
+        reward = open_pairs(report, model)
+        return Material(faces, reward, None, people | reward.pairs.people())
     kept, held_out = split_identities(faces.num_classes, data.validation_share, config.run.seed)
     validation = faces.select(held_out)
     pairs = make_pairs(
@@ -108,7 +115,7 @@ def open_material(config: Config) -> Material:
     )
     chosen = np.array([int(key) for key in pairs.keys], np.int64)
     images_KHWC = _decode(validation, chosen, model)
-    return Material(faces.select(kept), PairSet(images_KHWC, pairs), held_out)
+    return Material(faces.select(kept), PairSet(images_KHWC, pairs), held_out, people)
 
 
 def open_pairs(report: ReportConfig, model: ModelConfig) -> PairSet:
@@ -156,6 +163,18 @@ def _pairs_and_store(report: ReportConfig) -> tuple[Pairs, ImageStore]:
     pairs, store = read_pairs(report.pairs), open_store(report.images)
     check_images(pairs, store)
     return pairs, store
+
+
+def _check_people(pairs: Pairs, people: frozenset[str], name: str) -> None:
+    """Refuse a report set with people of the training or reward set: its figures would flatter."""
+    shared = sorted(pairs.people() & people)
+    if shared:
+        shown = ", ".join(shared[:_SHOWN_NAMES]) + (", ..." if len(shared) > _SHOWN_NAMES else "")
+        raise DataError(
+            f"report.{name} must share no people with the training and reward sets, found "
+            f"{len(shared)} by the names of their folders: {shown}: remove them, or set "
+            f"report.{name}.shares_people = true where the names only look alike"
+        )
 
 
 def _check_folds(pairs: Pairs, reward: RewardConfig, name: str) -> None:
