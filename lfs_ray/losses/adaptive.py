@@ -27,7 +27,7 @@ def fixed_scale(num_classes: int) -> float:
     """Scale sqrt(2) ln(C - 1), C >= 3 (Zhang et al. 2019, AdaCos).
 
     >>> round(fixed_scale(10_575), 2)
-    13.11
+    13.1
     """
     return math.sqrt(2.0) * math.log(num_classes - 1)
 

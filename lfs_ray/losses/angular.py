@@ -148,7 +148,7 @@ class ASoftmax(_Annealed):
 
     def negatives(self, cos_BJ: Tensor, cos_y_B: Tensor, seen: Seen) -> Tensor:
         """Logits (B, J) of the other classes."""
-        return cos_BJ * (self.scale * checked(seen.norms_B)).unsqueeze(1)
+        return products(cos_BJ, self.scale * checked(seen.norms_B), None)
 
 
 class NormalisedASoftmax(_Annealed):

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from lfs_ray.losses.contract import ClassifierLoss, Seen
 from lfs_ray.losses.options import Choice, Number, Switch
+from lfs_ray.losses.products import products
 from lfs_ray.losses.spec import Given, LossSpec
 
 
@@ -134,7 +135,7 @@ class LearnedScaleNormFace(ClassifierLoss):
 
     def negatives(self, cos_BJ: Tensor, cos_y_B: Tensor, seen: Seen) -> Tensor:
         """Logits (B, J) of the other classes."""
-        return self.learned_scale * cos_BJ
+        return products(cos_BJ, self.learned_scale.expand(len(cos_BJ)), None)
 
 
 class AmSoftmax(ClassifierLoss):

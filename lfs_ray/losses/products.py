@@ -30,16 +30,35 @@ class _Products(Function):
         return matrix_BJ.mul_(columns_J), by_row_B, by_column_J
 
 
-def products(cos_BJ: Tensor, rows_B: Tensor, columns_J: Tensor) -> Tensor:
+class _Rows(Function):
+    """The same with columns of length 1."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, cos_BJ: Tensor, rows_B: Tensor) -> Tensor:
+        ctx.save_for_backward(cos_BJ, rows_B)
+        return cos_BJ * rows_B.unsqueeze(1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, grad_BJ: Tensor) -> tuple[Tensor, Tensor]:
+        cos_BJ, rows_B = ctx.saved_tensors  # type: ignore[attr-defined]
+        return grad_BJ * rows_B.unsqueeze(1), torch.linalg.vecdot(grad_BJ, cos_BJ)
+
+
+def products(cos_BJ: Tensor, rows_B: Tensor, columns_J: Tensor | None) -> Tensor:
     """New tensor (B, J): rows_i columns_j cos_ij.
 
     Args:
         cos_BJ: cosines, fp32 or fp64.
         rows_B: lengths of the embeddings, (B,).
-        columns_J: lengths of the centres, (J,).
+        columns_J: lengths of the centres, (J,); None: all are 1.
     """
-    rows_B, columns_J = rows_B.to(cos_BJ), columns_J.to(cos_BJ)
-    made: Tensor = _Products.apply(cos_BJ, rows_B, columns_J)  # type: ignore[no-untyped-call]
+    rows_B = rows_B.to(cos_BJ)
+    made: Tensor
+    if columns_J is None:
+        made = _Rows.apply(cos_BJ, rows_B)  # type: ignore[no-untyped-call]
+    else:
+        made = _Products.apply(cos_BJ, rows_B, columns_J.to(cos_BJ))  # type: ignore[no-untyped-call]
     return made
 
 

@@ -20,13 +20,16 @@ class CosineClassifier(nn.Module):
     Args:
         embedding_dim: D.
         num_classes: C >= 2.
+        sub_centers: K >= 1 centres a class (Deng et al. 2020, sub-center ArcFace); the cosine of
+            a class is that of its nearest one. Row k of class c is c K + k.
 
     The centres start as N(0, 0.01^2), drawn from torch's default generator.
     """
 
-    def __init__(self, embedding_dim: int, num_classes: int) -> None:
+    def __init__(self, embedding_dim: int, num_classes: int, sub_centers: int = 1) -> None:
         super().__init__()
-        self.weight_CD = nn.Parameter(torch.empty(num_classes, embedding_dim))
+        self.sub_centers = sub_centers
+        self.weight_CD = nn.Parameter(torch.empty(num_classes * sub_centers, embedding_dim))
         nn.init.normal_(self.weight_CD, std=_WEIGHT_STD)
 
     def forward(self, embedding_BD: Tensor) -> Tensor:
@@ -39,4 +42,7 @@ class CosineClassifier(nn.Module):
             dtype = torch.promote_types(dtype, torch.float32)
             x_BD = functional.normalize(embedding_BD.to(dtype), eps=_SMALLEST_NORM)
             w_CD = functional.normalize(self.weight_CD.to(dtype), eps=_SMALLEST_NORM)
-            return functional.linear(x_BD, w_CD)
+            cos_BC = functional.linear(x_BD, w_CD)
+            if self.sub_centers == 1:
+                return cos_BC
+            return cos_BC.view(len(cos_BC), -1, self.sub_centers).max(dim=2).values

@@ -1,4 +1,4 @@
-"""Combined margins, sub-centres, and losses whose scale or margins are learned, random or follow."""
+"""Combined margins, sub-centres; scales and margins that are learned, random or follow."""
 
 from __future__ import annotations
 

@@ -69,3 +69,41 @@ def test_initial_centres() -> None:
     classifier = _classifier(200, 500)
     assert classifier.weight_CD.std().item() == pytest.approx(0.01, rel=0.02)
     assert torch.equal(classifier.weight_CD, _classifier(200, 500).weight_CD)
+
+
+@pytest.mark.parametrize("sub_centers", [2, 3])
+def test_sub_centers_by_loops(sub_centers: int) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        classifier = CosineClassifier(5, 4, sub_centers)
+        plain = CosineClassifier(5, 4 * sub_centers)
+    assert classifier.weight_CD.shape == (4 * sub_centers, 5)
+    plain.load_state_dict(classifier.state_dict())
+    x_BD = torch.randn(3, 5, generator=torch.Generator().manual_seed(1))
+    cos_BC, every = classifier(x_BD), plain(x_BD)
+    assert cos_BC.shape == (3, 4)
+    for i in range(3):
+        for c in range(4):
+            rows = [every[i, c * sub_centers + k].item() for k in range(sub_centers)]
+            assert cos_BC[i, c].item() == max(rows)
+
+
+def test_only_the_nearest_sub_center_has_a_gradient() -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        classifier = CosineClassifier(5, 4, 3).double()
+    x_BD = torch.randn(1, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    classifier(x_BD).sum().backward()
+    assert classifier.weight_CD.grad is not None
+    moved = classifier.weight_CD.grad.norm(dim=1).view(4, 3) > 0.0
+    assert moved.sum(dim=1).tolist() == [1, 1, 1, 1]
+    x_BD.requires_grad_()
+    assert torch.autograd.gradcheck(lambda x, _: classifier(x), (x_BD, classifier.weight_CD))
+
+
+def test_one_sub_center_is_the_plain_classifier() -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        one = CosineClassifier(5, 4, 1)
+    x_BD = torch.randn(3, 5, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(one(x_BD), _classifier()(x_BD))
