@@ -26,7 +26,7 @@ from lfs_ray.losses.split import Negatives, at_least_fp32, split
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the parts may look at beside cosines; what a loss doesn't declare in `needs` is None."""
+    """What the parts may look at beside cosines; what `needs` doesn't ask for is None."""
 
     labels_B: Tensor
     """Classes, int64 in [0, C)."""
@@ -192,6 +192,7 @@ def focal(loss_B: Tensor, gamma: float) -> Tensor:
     """(1 - p)^gamma loss with p = exp(-loss), differentiated through both (Lin et al. 2017).
 
     The floor keeps the power's gradient finite where p rounds to 1.
+    face.evoLVe takes the power of the batch's mean loss instead, which is another loss.
     """
     floor = torch.finfo(loss_B.dtype).tiny
     missed_B = (-torch.expm1(-loss_B)).clamp_min(floor)

@@ -1,4 +1,4 @@
-"""What the catalogue knows of a loss: how it is built, its options, what it equals at neutral ones.
+"""What the catalogue knows of a loss: how it is built, its options, which are neutral.
 
 Every family's file ends in the specs of its losses; catalogue.LOSSES lists them by name.
 """
