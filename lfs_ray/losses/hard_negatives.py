@@ -32,6 +32,14 @@ def hard(cos_BJ: Tensor, threshold_B: Tensor) -> Tensor:
     return torch.gt(cos_BJ, threshold_B.unsqueeze(1), out=torch.empty_like(cos_BJ))
 
 
+def times_line(weights_BJ: Tensor, cos_BJ: Tensor, intercept: float, slope: float) -> Tensor:
+    """Weights * (intercept + slope * c), in place: a second temporary of (B, J) costs most."""
+    if abs(intercept) < 1e-12:
+        return weights_BJ.mul_(cos_BJ).mul_(slope)
+    weights_BJ.mul_(intercept)
+    return weights_BJ.addcmul_(weights_BJ, cos_BJ, value=slope / intercept)
+
+
 class _MvSoftmax(ClassifierLoss):
     """What MV-AM and MV-Arc share: negatives above `threshold` become (1 + t) c + t, or c + t."""
 
@@ -51,9 +59,8 @@ class _MvSoftmax(ClassifierLoss):
     def negatives(self, cos_BJ: Tensor, cos_y_B: Tensor, seen: Seen) -> Tensor:
         """Logits (B, J) of J of the other classes."""
         hard_BJ = hard(cos_BJ, self.threshold(cos_y_B))
-        if self.adaptive:
-            hard_BJ.addcmul_(hard_BJ, cos_BJ)  # c + 1 where hard
-        return hard_BJ.mul_(self.emphasis).add_(cos_BJ).mul_(self.scale)
+        slope = self.emphasis if self.adaptive else 0.0
+        return times_line(hard_BJ, cos_BJ, self.emphasis, slope).add_(cos_BJ).mul_(self.scale)
 
     def slopes(self, cos_BJ: Tensor, cos_y_B: Tensor, seen: Seen) -> Tensor:
         """Derivative (B, J) of each logit by its cosine."""
@@ -140,16 +147,17 @@ class CurricularFace(ClassifierLoss):
         return self.scale * arc_target(cos_y_B, self.margin_rad, self.rule)
 
     def negatives(self, cos_BJ: Tensor, cos_y_B: Tensor, seen: Seen) -> Tensor:
-        """Logits (B, J) of J of the other classes: s c (1 + hard (t + c - 1))."""
+        """Logits (B, J) of J of the other classes: c s (1 + hard (t - 1 + c))."""
         hard_BJ = hard(cos_BJ, arc_target(cos_y_B, self.margin_rad, "plain"))
-        logits_BJ = cos_BJ + (self.progress - 1.0)
-        return logits_BJ.mul_(hard_BJ).add_(1.0).mul_(cos_BJ).mul_(self.scale)
+        intercept = self.scale * (self.progress.item() - 1.0)
+        factors_BJ = times_line(hard_BJ, cos_BJ, intercept, self.scale)
+        return factors_BJ.add_(self.scale).mul_(cos_BJ)
 
     def slopes(self, cos_BJ: Tensor, cos_y_B: Tensor, seen: Seen) -> Tensor:
-        """Derivative (B, J) of each logit by its cosine: s (1 + hard (t + 2 c - 1))."""
+        """Derivative (B, J) of each logit by its cosine: s (1 + hard (t - 1 + 2 c))."""
         hard_BJ = hard(cos_BJ, arc_target(cos_y_B, self.margin_rad, "plain"))
-        slopes_BJ = (2.0 * cos_BJ).add_(self.progress - 1.0)
-        return slopes_BJ.mul_(hard_BJ).add_(1.0).mul_(self.scale)
+        intercept = self.scale * (self.progress.item() - 1.0)
+        return times_line(hard_BJ, cos_BJ, intercept, 2.0 * self.scale).add_(self.scale)
 
 
 class NpcFace(ClassifierLoss):
@@ -202,8 +210,8 @@ class NpcFace(ClassifierLoss):
     def negatives(self, cos_BJ: Tensor, cos_y_B: Tensor, seen: Seen) -> Tensor:
         """Logits (B, J) of J of the other classes: s (c + hard ((k - 1) c + a))."""
         hard_BJ = hard(cos_BJ, self.threshold(cos_y_B))
-        logits_BJ = (cos_BJ * (self.slope - 1.0)).add_(self.intercept)
-        return logits_BJ.mul_(hard_BJ).add_(cos_BJ).mul_(self.scale)
+        raised_BJ = times_line(hard_BJ, cos_BJ, self.intercept, self.slope - 1.0)
+        return raised_BJ.add_(cos_BJ).mul_(self.scale)
 
     def slopes(self, cos_BJ: Tensor, cos_y_B: Tensor, seen: Seen) -> Tensor:
         """Derivative (B, J) of each logit by its cosine."""

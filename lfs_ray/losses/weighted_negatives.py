@@ -9,6 +9,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from lfs_ray.losses.contract import ClassifierLoss, Seen
+from lfs_ray.losses.hard_negatives import times_line
 from lfs_ray.losses.margin import MARGIN_RAD, RULE, arc_target
 from lfs_ray.losses.options import Number
 from lfs_ray.losses.spec import Given, LossSpec
@@ -91,8 +92,7 @@ class Circle(ClassifierLoss):
 
     def negatives(self, cos_BJ: Tensor, cos_y_B: Tensor, seen: Seen) -> Tensor:
         """Logits (B, J) of J of the other classes."""
-        weights_BJ = self.weights(cos_BJ)
-        return weights_BJ.mul_(cos_BJ - self.margin)
+        return times_line(self.weights(cos_BJ), cos_BJ, -self.margin, 1.0)
 
     def slopes(self, cos_BJ: Tensor, cos_y_B: Tensor, seen: Seen) -> Tensor:
         """Slope (B, J) of each logit, weights held fixed."""

@@ -9,7 +9,7 @@ from slow import agree, batch, cross_entropy
 from torch import Tensor
 from torch.nn import functional
 
-from lfs_ray.losses.hard_negatives import CurricularFace, hard
+from lfs_ray.losses.hard_negatives import CurricularFace, hard, times_line
 
 
 def _arc(cos: float, margin: float) -> float:
@@ -164,3 +164,14 @@ def test_hard_is_strict_and_of_numbers() -> None:
     found = hard(cos_BJ, torch.tensor([0.5], dtype=torch.float64))
     assert found.tolist() == [[0.0, 1.0, 0.0]]
     assert found.dtype == torch.float64
+
+
+@pytest.mark.parametrize("intercept", [0.0, 1e-13, 1e-9, -0.4])
+@pytest.mark.parametrize("slope", [0.0, 2.0])
+def test_times_line(intercept: float, slope: float) -> None:
+    cos_BJ = torch.tensor([[0.5, -0.3, 0.2]], dtype=torch.float64)
+    weights_BJ = torch.tensor([[1.0, 0.0, 3.0]], dtype=torch.float64)
+    expected = weights_BJ * (intercept + slope * cos_BJ)
+    found = times_line(weights_BJ, cos_BJ, intercept, slope)
+    assert found is weights_BJ
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
