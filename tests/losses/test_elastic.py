@@ -9,6 +9,7 @@ from slow import agree, batch, cross_entropy
 from torch import Tensor
 
 from lfs_ray.losses.elastic import ORDERS, ElasticArc, ElasticCos
+from lfs_ray.losses.margin import arc_target
 
 GIVEN = [0.44, 0.47, 0.49, 0.51, 0.53, 0.56]
 
@@ -141,6 +142,13 @@ def test_arc_with_drawn_margins_against_loops(rule: str) -> None:
         expected.append(cross_entropy(64 * f, [64 * c for j, c in enumerate(row) if j != y]))
     found = per_sample(loss, cos_BC, labels_B).tolist()
     assert found == pytest.approx(expected, rel=1e-11, abs=1e-12)
+
+
+@pytest.mark.parametrize("rule", ["plain", "fallback", "keep"])
+def test_a_margin_below_zero_never_passes_pi(rule: str) -> None:
+    cos_B = torch.tensor([math.cos(3.0)], dtype=torch.float64)
+    margin_B = torch.tensor([-0.3], dtype=torch.float64)
+    assert arc_target(cos_B, margin_B, rule).item() == pytest.approx(math.cos(2.7), abs=1e-14)
 
 
 def test_no_spread_is_the_single_margin() -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lfs_ray.errors import ConfigError
 from lfs_ray.losses.contract import ClassifierLoss, Seen
-from lfs_ray.losses.norms import AdaFace, MagFace
+from lfs_ray.losses.norms import AdaFace, MagFace, ada_target
 
 
 def _beyond(cos: float, margin: float, rule: str) -> float:
@@ -119,6 +119,16 @@ def test_adaface_batch_of_one_leaves_the_state_alone() -> None:
     value = loss(torch.zeros(1, 3), labels_B, Seen(labels_B, norms_B=torch.tensor([7.0])))
     assert value.isfinite()
     assert [tensor.item() for tensor in loss.state_dict().values()] == [20.0, 100.0]
+
+
+@pytest.mark.parametrize("quality", [-1.0, 0.0, 1.0])
+def test_adaface_clips_the_target_cosine(quality: float) -> None:
+    for cos in (1.0, 0.9995, -0.9995, -1.0):
+        angle = math.acos(min(max(cos, -0.999), 0.999)) - 0.4 * quality
+        expected = math.cos(min(max(angle, 1e-3), math.pi - 1e-3)) - 0.4 - 0.4 * quality
+        cos_B, quality_B = (torch.tensor([one], dtype=torch.float64) for one in (cos, quality))
+        found = ada_target(cos_B, quality_B, 0.4, 1e-3).item()
+        assert found == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize("grad", ["exact", "detached"])
