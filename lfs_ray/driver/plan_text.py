@@ -30,9 +30,12 @@ def describe_data(config: Config, material: Material, url: str) -> str:
 
 def _model(model: ModelConfig) -> str:
     size = measure(model)
+    chunked = model.classifier == "chunked"
+    chunks = f"; classifier in chunks of {model.classifier_chunk} classes" if chunked else ""
     return (
         f"{model.backbone}, {model.input_size_px} px, embedding {model.embedding_dim}, "
         f"{size.parameters} parameters, {size.multiply_adds / 1e6:.1f} million multiply-adds"
+        f"{chunks}"
     )
 
 

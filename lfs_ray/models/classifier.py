@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 _WEIGHT_STD = 0.01
-_SMALLEST_NORM = 1e-6
+SMALLEST_NORM = 1e-6
+"""Least length of a vector that is normalised."""
 
 
 class CosineClassifier(nn.Module):
@@ -40,8 +41,8 @@ class CosineClassifier(nn.Module):
         with torch.autocast(embedding_BD.device.type, enabled=False):
             dtype = torch.promote_types(embedding_BD.dtype, self.weight_CD.dtype)
             dtype = torch.promote_types(dtype, torch.float32)
-            x_BD = functional.normalize(embedding_BD.to(dtype), eps=_SMALLEST_NORM)
-            w_CD = functional.normalize(self.weight_CD.to(dtype), eps=_SMALLEST_NORM)
+            x_BD = functional.normalize(embedding_BD.to(dtype), eps=SMALLEST_NORM)
+            w_CD = functional.normalize(self.weight_CD.to(dtype), eps=SMALLEST_NORM)
             cos_BC = functional.linear(x_BD, w_CD)
             if self.sub_centers == 1:
                 return cos_BC

@@ -25,6 +25,8 @@ Arrays: TypeAlias = dict[str, npt.NDArray[np.generic]]
 FORMAT = "lfs-ray-checkpoint-1"
 _KEY = "lfs_ray"
 _MOMENTUM = "momentum."
+_OF_TRAINING = ("classifier", "classifier_chunk")
+"""Keys of the model's section that say how it is trained; nothing of it depends on them."""
 
 
 def encode(
@@ -79,7 +81,8 @@ def digest(*parts: Part) -> str:
 
 def model_facts(model: ModelConfig) -> dict[str, object]:
     """The architecture and its pixels, for a checkpoint's header."""
-    return asdict(model)
+    facts = asdict(model)
+    return {key: value for key, value in facts.items() if key not in _OF_TRAINING}
 
 
 def model_of(facts: Mapping[str, object], *, name: str) -> ModelConfig:

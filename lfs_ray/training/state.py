@@ -23,6 +23,7 @@ from lfs_ray.training.backbone import new_backbone
 
 Arrays = Mapping[str, npt.NDArray[np.generic]]
 _MOMENTUM = "momentum_buffer"
+_DECAY = "decay"
 
 
 class TrainingState:
@@ -51,17 +52,20 @@ class TrainingState:
     ) -> None:
         if init_seed is None:
             # Drawing weights that a parent's replace takes longer than loading the parent's.
-            nowhere = copy.deepcopy(_without_numbers(model, num_classes))
-            self.backbone, self.classifier = (part.to_empty(device=device) for part in nowhere)
+            nowhere = copy.deepcopy(_without_numbers(model, num_classes, loss.sub_centers))
+            backbone, classifier = nowhere
+            self.backbone = backbone.to_empty(device=device)
+            self.classifier = classifier.to_empty(device=device)
         else:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(init_seed)
-                drawn = new_backbone(model), CosineClassifier(model.embedding_dim, num_classes)
-            self.backbone, self.classifier = (part.to(device) for part in drawn)
+                backbone, classifier = _new_model(model, num_classes, loss.sub_centers)
+            self.backbone, self.classifier = backbone.to(device), classifier.to(device)
         self.loss = loss.to(device)
         self.optimizer = torch.optim.SGD(
             self._groups(optimizer), lr=optimizer.learning_rate, momentum=optimizer.momentum
         )
+        self.optimizer.register_step_pre_hook(_decay_in_place)
         self.scaler = torch.amp.GradScaler(device.type, enabled=use_scaler)
 
     @property
@@ -124,15 +128,32 @@ class TrainingState:
             chosen = {name for name, parameter in every if parameter.ndim > 1}
         decayed = [parameter for name, parameter in every if name in chosen]
         plain = [parameter for name, parameter in every if name not in chosen]
-        groups = [{"params": decayed, "weight_decay": optimizer.weight_decay}]
-        return [*groups, {"params": plain, "weight_decay": 0.0}] if plain else [*groups]
+        groups = [{"params": decayed, _DECAY: optimizer.weight_decay}]
+        return [*groups, {"params": plain, _DECAY: 0.0}] if plain else [*groups]
 
 
-@functools.lru_cache(maxsize=1)
-def _without_numbers(model: ModelConfig, num_classes: int) -> tuple[nn.Module, nn.Module]:
+def _decay_in_place(optimizer: torch.optim.Optimizer, *_: object) -> None:
+    """Add the decayed weights to the gradients; SGD's own weight_decay copies every gradient."""
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            if group[_DECAY] and parameter.grad is not None:
+                parameter.grad.add_(parameter.detach(), alpha=group[_DECAY])
+
+
+def _new_model(
+    model: ModelConfig, num_classes: int, sub_centers: int
+) -> tuple[nn.Module, CosineClassifier]:
+    backbone = new_backbone(model)
+    return backbone, CosineClassifier(model.embedding_dim, num_classes, sub_centers)
+
+
+@functools.lru_cache(maxsize=2)
+def _without_numbers(
+    model: ModelConfig, num_classes: int, sub_centers: int
+) -> tuple[nn.Module, CosineClassifier]:
     """Backbone and classifier as shapes alone."""
     with torch.device("meta"):
-        return new_backbone(model), CosineClassifier(model.embedding_dim, num_classes)
+        return _new_model(model, num_classes, sub_centers)
 
 
 def _tensors(arrays: Arrays, prefix: str) -> dict[str, Tensor]:

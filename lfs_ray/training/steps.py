@@ -14,6 +14,7 @@ from lfs_ray.config.sections import ModelConfig, OptimizerConfig
 from lfs_ray.data.loader import Batch
 from lfs_ray.errors import TrainingError
 from lfs_ray.training.device import autocast
+from lfs_ray.training.head import head_loss
 from lfs_ray.training.schedule import RateSchedule
 from lfs_ray.training.state import TrainingState
 
@@ -85,12 +86,13 @@ class Loop:
         labels_B = torch.from_numpy(batch.labels_B).to(self.device, non_blocking=True)
         with autocast(self.device, self.precision):
             embedding_BD = state.backbone(images_BCHW)
-        loss = state.loss(state.classifier(embedding_BD), labels_B)
+        chunk = self.model.classifier_chunk if self.model.classifier == "chunked" else None
+        loss = head_loss(state.classifier, state.loss, embedding_BD, labels_B, chunk=chunk)
         state.optimizer.zero_grad(set_to_none=True)
         value = float(loss.detach())
         if not math.isfinite(value):
             return math.nan
-        state.scaler.scale(loss).backward()
+        state.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         state.scaler.unscale_(state.optimizer)
         finite = math.isfinite(self._clip([parameter for _, parameter in state.parameters()]))
         # A scaler that overflows skips the step itself and lowers its scale: no failure while
@@ -104,8 +106,11 @@ class Loop:
         return value if finite or overflow else math.nan
 
     def _clip(self, parameters: list[torch.nn.Parameter]) -> float:
-        limit = self.optimizer.clip_norm if self.optimizer.clip_norm > 0 else math.inf
-        return float(torch.nn.utils.clip_grad_norm_(parameters, limit))
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        if self.optimizer.clip_norm > 0:
+            torch.nn.utils.clip_grads_with_norm_(parameters, self.optimizer.clip_norm, norm)
+        return float(norm)
 
     def _refusal(self, state: TrainingState, skipped: int, loss: float, images_seen: int) -> str:
         largest = max(float(parameter.detach().norm()) for _, parameter in state.parameters())

@@ -167,7 +167,7 @@ def test_weight_decay_reaches_what_it_should(decayed: bool) -> None:
     optimizer = replace(OPTIMIZER, decay_norm_and_bias=decayed, weight_decay=0.01)
     state = new_state(optimizer=optimizer)
     decay_of = {
-        id(parameter): group["weight_decay"]
+        id(parameter): group["decay"]
         for group in state.optimizer.param_groups
         for parameter in group["params"]
     }
@@ -176,6 +176,24 @@ def test_weight_decay_reaches_what_it_should(decayed: bool) -> None:
     expected = 0.01 if decayed else 0.0
     assert decays["backbone.stages.1.weight"] == decays["backbone.stages.1.bias"] == expected
     assert decays["backbone.head.2.bias"] == expected
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_decay_without_a_copy_is_sgd_s_own_weight_decay(momentum: float) -> None:
+    optimizer = replace(OPTIMIZER, weight_decay=0.01, momentum=momentum)
+    state = new_state(optimizer=optimizer)
+    parameter = state.classifier.weight_CD
+    usual = parameter.detach().clone().requires_grad_()
+    sgd = torch.optim.SGD(
+        [usual], lr=optimizer.learning_rate, momentum=momentum, weight_decay=0.01
+    )
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(3):
+        gradient = torch.randn(parameter.shape, generator=generator)
+        parameter.grad, usual.grad = gradient.clone(), gradient
+        state.optimizer.step()
+        sgd.step()
+        assert torch.equal(parameter, usual)
 
 
 @pytest.mark.parametrize("backbone", ["tiny", "mobilefacenet", "iresnet18", "seresnet50_ir"])
