@@ -11,30 +11,20 @@ import os
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from typing import NoReturn, cast
 
 from lfs_ray import __version__
+from lfs_ray.config.sections import Config
+from lfs_ray.driver.run_options import split_options
 from lfs_ray.errors import ConfigError, LfsRayError
 
-_RESUME = ("never", "auto", "must")
 _RUN_OPTIONS = """\
   FILE.toml          configuration; without one, the embedded example
   --run-dir DIR      run directory or URI; without it, a new dated one
   --resume WHEN      never (default), auto (continue if there is something), must
   --dry-run          check everything, show the plan, train nothing"""
-
-
-@dataclass(slots=True)
-class RunOptions:
-    """Options of search and train that are not configuration keys."""
-
-    file: str | None = None
-    run_dir: str = ""
-    resume: str = "never"
-    dry_run: bool = False
-    schedule: str = ""
 
 
 def search(args: list[str]) -> None:
@@ -47,6 +37,11 @@ def train(args: list[str]) -> None:
     _run("train", args)
 
 
+def compare(args: list[str]) -> None:
+    """Compare methods over seeds at one budget, in one run; the table says what is known."""
+    _run("compare", args)
+
+
 def _run(command: str, args: list[str]) -> None:
     from lfs_ray.config.load import load_config, load_stored
 
@@ -56,27 +51,32 @@ def _run(command: str, args: list[str]) -> None:
         print(f"usage: {prog} [FILE.toml] [options] [--section.key VALUE ...]\n")
         print(f"{COMMANDS[command].__doc__}\n\n{_RUN_OPTIONS}{extra}\n")
         load_config(None, ["--help"], prog=prog)
-    options, flags = _split_options(prog, args)
+    options, flags = split_options(prog, args)
 
     from lfs_ray.driver.run_directory import CONFIG_NAME, Resume, stored_text
     from lfs_ray.driver.schedule import as_training
     from lfs_ray.storage import Storage
 
+    more = _comparison_mistakes if command == "compare" else _fit_mistakes
     continues = options.resume != "never" and options.run_dir
     stored = stored_text(Storage(options.run_dir)) if continues else ""
     if stored and options.file is None:
-        config = load_stored(stored, flags, place=f"{options.run_dir}/{CONFIG_NAME}")
+        config = load_stored(stored, flags, place=f"{options.run_dir}/{CONFIG_NAME}", more=more)
     else:
         adapt = (
             (lambda config: as_training(config, options.schedule)) if command == "train" else None
         )
-        config = load_config(options.file, flags, prog=prog, adapt=adapt)
+        config = load_config(options.file, flags, prog=prog, adapt=adapt, more=more)
 
     # Torch and Ray come last: a mistake in the configuration is told at once.
     from rich.console import Console
 
     from lfs_ray.driver.search import Request
-    from lfs_ray.driver.search import search as run
+
+    if command == "compare":
+        from lfs_ray.compare.run import compare as start
+    else:
+        from lfs_ray.driver.search import search as start
 
     request = Request(
         config=config,
@@ -86,35 +86,21 @@ def _run(command: str, args: list[str]) -> None:
         dry_run=options.dry_run,
         command=prog,
     )
-    run(request, Console())
+    start(request, Console())
 
 
-def _split_options(prog: str, args: Sequence[str]) -> tuple[RunOptions, list[str]]:
-    """The command's own options, and the configuration flags with their values."""
-    options, words = RunOptions(), list(args)
-    flags: list[str] = []
-    while words:
-        word = words.pop(0)
-        name, equals, value = word.partition("=")
-        if word == "--dry-run":
-            options.dry_run = True
-        elif name in ("--run-dir", "--resume") or (
-            name == "--schedule" and prog.endswith("train")
-        ):
-            if not equals and (not words or words[0].startswith("--")):
-                raise ConfigError(
-                    f"{name} must be followed by a value, got none: see `{prog} --help`"
-                )
-            setattr(options, name[2:].replace("-", "_"), value if equals else words.pop(0))
-        elif not flags and options.file is None and not word.startswith("--"):
-            options.file = word
-        else:
-            flags.append(word)
-    if options.resume not in _RESUME:
-        raise ConfigError(
-            f"--resume must be one of {', '.join(_RESUME)}, got {options.resume!r}: choose one"
-        )
-    return options, flags
+def _fit_mistakes(config: Config) -> list[str]:
+    """What does not fit in the populations; asked once keys and numbers are right: needs torch."""
+    from lfs_ray.execution.fit import population_mistakes
+
+    return population_mistakes(config)
+
+
+def _comparison_mistakes(config: Config) -> list[str]:
+    """As _fit_mistakes, for the methods of a comparison."""
+    from lfs_ray.compare.run import comparison_mistakes
+
+    return comparison_mistakes(config)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -209,6 +195,7 @@ def data_synthesize(args: list[str]) -> None:
 COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "search": search,
     "train": train,
+    "compare": compare,
     "trials": trials,
     "evaluate": evaluate,
     "data pack": data_pack,

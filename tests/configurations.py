@@ -24,7 +24,8 @@ SCALARS = {
 def values_of(kind: Any) -> st.SearchStrategy[Any]:
     inner, may_be_none = optional_of(kind)
     if may_be_none:
-        return st.none() | values_of(inner)
+        # The text "none" means none there.
+        return st.none() | values_of(inner).filter(lambda value: str(value).lower() != "none")
     if get_origin(inner) is tuple:
         return st.lists(values_of(get_args(inner)[0]), max_size=3).map(tuple)
     if get_origin(inner) is Literal:

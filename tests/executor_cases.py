@@ -10,6 +10,7 @@ from scripted import as_bits, run_undisturbed
 from scripted_runner import NAN, RAISES, Script, ScriptedRunner, Trial
 
 from lfs_ray.config.dump import dump_toml
+from lfs_ray.config.machine import StorageConfig, WorkerConfig
 from lfs_ray.config.resolve import resolve
 from lfs_ray.config.sections import (
     Config,
@@ -18,8 +19,6 @@ from lfs_ray.config.sections import (
     PopulationConfig,
     RunConfig,
     SearchConfig,
-    StorageConfig,
-    WorkerConfig,
 )
 from lfs_ray.execution.blueprint import plan_population
 from lfs_ray.execution.coordinator import Coordinator

@@ -13,6 +13,7 @@ from lfs_ray.config.build import build_config
 from lfs_ray.config.resolve import resolve
 from lfs_ray.config.sections import Config
 from lfs_ray.data.synthetic import SyntheticFaces, synthesize
+from lfs_ray.execution.fit import with_losses_resolved
 
 NUM_IDENTITIES = 28
 HELD_OUT = 20  # two identities in each of ten folds
@@ -64,7 +65,7 @@ def tiny_config(faces: str, **sections: dict[str, Any]) -> Config:
     """The resolved configuration."""
     config, mistakes = build_config(tiny_table(faces, **sections), place="the test")
     assert not mistakes, mistakes
-    return resolve(config, name="tiny")
+    return with_losses_resolved(resolve(config, name="tiny"))
 
 
 def write_config(folder: Path, faces: str, **sections: dict[str, Any]) -> str:

@@ -1,9 +1,9 @@
 """Configuration: sections (dataclasses), load (TOML and flags), check, resolve, dump, resume."""
 
+from lfs_ray.config.machine import LoggingConfig, StorageConfig, WorkerConfig
 from lfs_ray.config.sections import (
     Config,
     DataConfig,
-    LoggingConfig,
     LossConfig,
     ModelConfig,
     OptimizerConfig,
@@ -12,8 +12,6 @@ from lfs_ray.config.sections import (
     RewardConfig,
     RunConfig,
     SearchConfig,
-    StorageConfig,
-    WorkerConfig,
 )
 
 __all__ = [

@@ -6,12 +6,13 @@ instance built beside them takes the base's value wherever there was a mistake.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, is_dataclass, replace
 from typing import Any, TypeVar
 
+from lfs_ray.config.inherit import base_of, base_of_method
 from lfs_ray.config.keys import NAME_RULE, fields_of, is_name, join, named_entry, nearest
-from lfs_ray.config.sections import Config, PopulationConfig
+from lfs_ray.config.sections import Config, MethodConfig, PopulationConfig
 from lfs_ray.config.values import example, expected, from_toml, from_words, show
 
 T = TypeVar("T")
@@ -25,7 +26,7 @@ class Words:
 
 
 def build_config(table: Mapping[str, Any], *, place: str) -> tuple[Config, list[str]]:
-    """Build a whole configuration; populations inherit `search` and `loss` key by key.
+    """Build a whole configuration; populations and methods inherit `search` and `loss`.
 
     Args:
         table: nested tables of TOML values, flags among them as `Words`.
@@ -34,16 +35,33 @@ def build_config(table: Mapping[str, Any], *, place: str) -> tuple[Config, list[
     Returns:
         The configuration and its mistakes, one line each.
     """
-    own = {name: value for name, value in table.items() if name != "populations"}
+    own = {name: value for name, value in table.items() if name not in ("populations", "methods")}
     shared, mistakes = build(Config, own, place=place)
-    populations, more = _named(
+    search, loss = shared.search, shared.loss
+    populations, wrong_populations = _named(
         PopulationConfig,
         table.get("populations", {}),
-        base=PopulationConfig(search=shared.search, loss=shared.loss),
+        base=lambda entry: base_of(search, loss, _loss_name(entry, shared)),
         where="populations",
         place=place,
     )
-    return replace(shared, populations=populations), mistakes + more
+    methods, wrong_methods = _named(
+        MethodConfig,
+        table.get("methods", {}),
+        base=lambda entry: base_of_method(search, loss, _loss_name(entry, shared)),
+        where="methods",
+        place=place,
+    )
+    config = replace(shared, populations=populations, methods=methods)
+    return config, mistakes + wrong_populations + wrong_methods
+
+
+def _loss_name(entry: object, shared: Config) -> str:
+    """The loss that a population's table names."""
+    loss = entry.get("loss") if isinstance(entry, Mapping) else None
+    name = loss.get("name") if isinstance(loss, Mapping) else None
+    words = name.words if isinstance(name, Words) else (name,)
+    return words[0] if len(words) == 1 and isinstance(words[0], str) else shared.loss.name
 
 
 def build(
@@ -94,9 +112,14 @@ def _value(
 
 
 def _named(
-    cls: type[T], table: object, *, base: T | None, where: str, place: str
+    cls: type[T],
+    table: object,
+    *,
+    base: Callable[[object], T] | None,
+    where: str,
+    place: str,
 ) -> tuple[dict[str, T], list[str]]:
-    """Build a table of named entries, each over the same base."""
+    """Build a table of named entries, each over the base of its table."""
     if not isinstance(table, Mapping):
         return {}, [_not_a_table(where, table, place)]
     entries: dict[str, T] = {}
@@ -107,7 +130,8 @@ def _named(
             mistakes.append(
                 f"names in {where} must be {NAME_RULE}, got {show(name)} {_at(place)}: rename it"
             )
-        entries[name], more = build(cls, entry, base=base, where=path, place=place)
+        start = None if base is None else base(entry)
+        entries[name], more = build(cls, entry, base=start, where=path, place=place)
         mistakes += more
     return entries, mistakes
 

@@ -1,7 +1,7 @@
 """Whether the keys of a configuration fit together; every mistake at once, one line each.
 
-Ranges of single numbers stand in `ranges`, what makes a population in `fit`; what only data, model
-or machine can tell is checked where they are opened.
+Ranges of single numbers stand in `ranges`; how the loss of a population fits its search is judged
+in execution/fit.py, and what only data, model or machine can tell where they are opened.
 """
 
 from __future__ import annotations
@@ -10,16 +10,9 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import PurePath
 
-from lfs_ray.config.fit import population_mistakes
+from lfs_ray.config.machine import WorkerConfig
 from lfs_ray.config.ranges import range_mistakes
-from lfs_ray.config.sections import (
-    Config,
-    DataConfig,
-    ModelConfig,
-    OptimizerConfig,
-    ReportConfig,
-    WorkerConfig,
-)
+from lfs_ray.config.sections import Config, DataConfig, ModelConfig, OptimizerConfig, ReportConfig
 from lfs_ray.config.values import show
 
 SIZE_STEP_PX = 16
@@ -38,7 +31,7 @@ def check(config: Config) -> list[str]:
         mistakes += section_mistakes
     for name, report in config.report.items():
         mistakes += _report(report, f"report.{name}")
-    return [*mistakes, *population_mistakes(config)]
+    return mistakes
 
 
 def _run_name(name: str) -> Iterator[str]:

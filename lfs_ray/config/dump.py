@@ -1,7 +1,7 @@
 """Dataclasses to TOML: the resolved configuration as it stands in a run directory.
 
-Sections are written whole; a population only where it differs from `search` and `loss`, which it
-inherits when it is read back. Floats are written in full precision.
+Sections are written whole; a population or method only where it differs from what it would inherit
+of `search` and `loss` when it is read back. Floats are written in full precision.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from typing import Any
 
 import tomli_w
 
-from lfs_ray.config.sections import Config, PopulationConfig
+from lfs_ray.config.inherit import base_of, base_of_method
+from lfs_ray.config.sections import Config
 
 
 def dump_toml(config: Config) -> str:
@@ -20,9 +21,13 @@ def dump_toml(config: Config) -> str:
     Keys that are None are left out, or `none` where leaving them out would inherit another value.
     """
     table = _whole(config)
-    base = PopulationConfig(search=config.search, loss=config.loss)
     table["populations"] = {
-        name: _difference(population, base) for name, population in config.populations.items()
+        name: _difference(one, base_of(config.search, config.loss, one.loss.name))
+        for name, one in config.populations.items()
+    }
+    table["methods"] = {
+        name: _difference(one, base_of_method(config.search, config.loss, one.loss.name))
+        for name, one in config.methods.items()
     }
     return tomli_w.dumps({name: value for name, value in table.items() if value != {}})
 

@@ -20,7 +20,8 @@ from lfs_ray.config.sections import Config, ReportConfig
 _HELP = ("-h", "--help")
 _NAMED_TABLES = (
     "Every --search.KEY and --loss.KEY is also --populations.NAME.search.KEY and "
-    "--populations.NAME.loss.KEY, for that population alone."
+    "--populations.NAME.loss.KEY, for that population alone; in a comparison --methods.NAME... "
+    "for a method, which has --methods.NAME.margins too."
 )
 
 

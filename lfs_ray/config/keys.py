@@ -65,7 +65,7 @@ def nearest(path: str) -> list[str]:
     where, _, key = anonymous.rpartition(".")
     paths = list(_paths(Config))
     elsewhere = [known for known in paths if known.rpartition(".")[2] == key]
-    elsewhere = [known for known in elsewhere if _named(known) == _named(path)] or elsewhere
+    elsewhere = [known for known in elsewhere if _table(known) == _table(path)] or elsewhere
     siblings = [known for known in paths if known.rpartition(".")[0] == where]
     near_keys = get_close_matches(key, [known.rpartition(".")[2] for known in siblings], n=1)
     near_paths = [] if siblings and where else get_close_matches(anonymous, paths, n=1)
@@ -92,6 +92,11 @@ def _walk(cls: type, where: str) -> Iterator[tuple[str, Any]]:
 def _named(path: str) -> bool:
     """Whether `path` lies in a table of named entries."""
     return named_entry(fields_of(Config).get(path.partition(".")[0])) is not None
+
+
+def _table(path: str) -> str:
+    """Return the table of named entries that `path` lies in; empty where it lies in none."""
+    return path.partition(".")[0] if _named(path) else ""
 
 
 def _name_in(path: str) -> str | None:

@@ -20,6 +20,8 @@ from lfs_ray.config.ranges import range_mistakes
 from lfs_ray.config.sections import Config
 from lfs_ray.errors import ConfigError
 
+Check = Callable[[Config], list[str]]
+
 _POSITION = re.compile(r"^(.*) \(at (.*)\)$", re.DOTALL)
 
 
@@ -30,11 +32,12 @@ def load_config(
     prog: str,
     description: str = "",
     adapt: Callable[[Config], Config] | None = None,
+    more: Check | None = None,
 ) -> Config:
     """Read the file at `path` (None: defaults), lay the flags over it and check the result.
 
     The configuration isn't resolved: populations may be implicit, seeds None. `adapt` changes it
-    before it is checked.
+    before it is checked; `more` finds what this room cannot know of, told with the others.
 
     Raises:
         ConfigError: with every mistake of the file, the flags and their values, one line each.
@@ -43,10 +46,12 @@ def load_config(
     table = {} if path is None else read_toml(path)
     place = "the configuration" if path is None else path
     config, mistakes = parse_flags(args, table, prog=prog, description=description, place=place)
-    return _checked(adapt(config) if adapt else config, mistakes)
+    return _checked(adapt(config) if adapt else config, mistakes, more)
 
 
-def load_stored(text: str, args: Sequence[str], *, place: str) -> Config:
+def load_stored(
+    text: str, args: Sequence[str], *, place: str, more: Check | None = None
+) -> Config:
     """Read the configuration in `text`, a run's own, and lay the flags over it.
 
     Raises:
@@ -55,7 +60,7 @@ def load_stored(text: str, args: Sequence[str], *, place: str) -> Config:
     config, mistakes = parse_flags(
         args, parse_toml(text, place=place), prog="lfs-ray search", place=place
     )
-    return _checked(config, mistakes)
+    return _checked(config, mistakes, more)
 
 
 def read_config(text: str, *, place: str) -> Config:
@@ -105,12 +110,16 @@ def parse_toml(text: str, *, place: str) -> dict[str, Any]:
         ) from error
 
 
-def _checked(config: Config, mistakes: list[str]) -> Config:
+def _checked(config: Config, mistakes: list[str], more: Check | None = None) -> Config:
     """Return `config`, or raise every mistake.
 
-    After a mistake its key holds another value, so how keys fit together isn't judged then.
+    After a mistake its key holds another value, so how keys fit together isn't judged then. Nor is
+    `more` where a number is out of range: it would be told twice.
     """
-    every = [*mistakes, *range_mistakes(config)] if mistakes else check(config)
+    out_of_range = range_mistakes(config)
+    every = [*mistakes, *out_of_range] if mistakes else check(config)
+    if more and not mistakes and not out_of_range:
+        every = [*every, *more(config)]
     if every:
         raise ConfigError(every)
     return config

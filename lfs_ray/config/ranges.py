@@ -7,19 +7,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
+from lfs_ray.config.inherit import base_of, base_of_method
 from lfs_ray.config.keys import join
+from lfs_ray.config.machine import StorageConfig, WorkerConfig
 from lfs_ray.config.sections import (
+    CompareConfig,
     Config,
     DataConfig,
     LossConfig,
+    MethodConfig,
     ModelConfig,
     OptimizerConfig,
-    PopulationConfig,
     RewardConfig,
     RunConfig,
     SearchConfig,
-    StorageConfig,
-    WorkerConfig,
 )
 from lfs_ray.config.values import show
 
@@ -76,8 +77,13 @@ RANGES: dict[type, dict[str, Range]] = {
         "input_size_px": at_least(32),
         "pixel_mean": FINITE,
         "pixel_scale": POSITIVE,
+        "classifier_chunk": at_least(1),
     },
-    LossConfig: {"scale": Range("from 1 to 1000", low=1, high=1000), "margin": NOT_NEGATIVE},
+    LossConfig: {
+        "scale": Range("from 1 to 1000", low=1, high=1000),
+        "margin": FINITE,
+        "focal_gamma": Range("from 0 to 10", low=0, high=10),
+    },
     SearchConfig: {
         "members": at_least(1),
         "rounds": at_least(1),
@@ -117,6 +123,13 @@ RANGES: dict[type, dict[str, Range]] = {
         "lease_timeout_s": POSITIVE,
         "threads": at_least(1),
     },
+    CompareConfig: {
+        "seeds": SEED,
+        "lineage_epochs": POSITIVE,
+        "budget_epochs": POSITIVE,
+        "bootstrap_samples": at_least(100),
+    },
+    MethodConfig: {"margins": FINITE},
     StorageConfig: {"keep_last": NOT_NEGATIVE, "compact_rounds": NOT_NEGATIVE},
 }
 
@@ -126,10 +139,13 @@ def range_mistakes(config: Config) -> list[str]:
 
     What a population inherits is judged once, where it is written.
     """
-    base = PopulationConfig(search=config.search, loss=config.loss)
     mistakes = list(_mistakes(config, None, ""))
     for name, population in config.populations.items():
+        base = base_of(config.search, config.loss, population.loss.name)
         mistakes += _mistakes(population, base, f"populations.{name}")
+    for name, method in config.methods.items():
+        start = base_of_method(config.search, config.loss, method.loss.name)
+        mistakes += _mistakes(method, start, f"methods.{name}")
     return mistakes
 
 

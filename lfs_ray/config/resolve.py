@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from lfs_ray.config.compat import with_switches
 from lfs_ray.config.sections import Config, PopulationConfig, SearchConfig
 
 IMPLICIT_POPULATION = "main"
@@ -22,18 +23,23 @@ def populations_of(config: Config) -> dict[str, PopulationConfig]:
 def resolve(config: Config, *, name: str) -> Config:
     """Return `config` as the run called `name` keeps it; resolving again changes nothing.
 
-    Populations are explicit and have their seeds (run.seed unless they set one).
+    Populations are explicit and have their seeds (run.seed unless they set one); switches of
+    `search.compat` are named one by one and have become settings where they are some.
     """
-    populations = {
-        key: replace(population, search=_seeded(population.search, config.run.seed))
-        for key, population in populations_of(config).items()
-    }
+    populations = {key: _settled(one, config) for key, one in populations_of(config).items()}
+    template = _settled(PopulationConfig(search=config.search, loss=config.loss), config)
     return replace(
         config,
         run=replace(config.run, name=name),
-        search=_seeded(config.search, config.run.seed),
+        search=template.search,
+        loss=template.loss,
         populations=populations,
     )
+
+
+def _settled(population: PopulationConfig, config: Config) -> PopulationConfig:
+    population = with_switches(population, config.optimizer)
+    return replace(population, search=_seeded(population.search, config.run.seed))
 
 
 def _seeded(search: SearchConfig, run_seed: int) -> SearchConfig:

@@ -1,7 +1,8 @@
 """What a resume may change in the configuration of a run, and what it may not.
 
 Free are the keys that change neither rows nor weights (where and how fast it is computed, what is
-kept and shown, report sets) and the number of rounds, upwards. Everything else is the method.
+kept and shown, report sets), the number of rounds, upwards, and in a comparison further methods
+and seeds. Everything else is the method.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from lfs_ray.config.resolve import populations_of
 from lfs_ray.config.sections import Config
 from lfs_ray.config.values import show
 
-FREE_SECTIONS = ("storage", "logging", "report")
+FREE_SECTIONS = ("storage", "logging", "report", "compare", "methods")
 FREE_KEYS = (
     "run.name",
     "run.dir",
+    "data.in_memory",
     "worker.executor",
     "worker.count",
     "worker.cpus",
@@ -57,7 +59,8 @@ def _shared(config: Config) -> dict[str, Any]:
 
 def _population_changes(old: Config, new: Config) -> Iterator[str]:
     before, now = populations_of(old), populations_of(new)
-    for name in sorted(before.keys() ^ now.keys()):
+    gone, more = before.keys() - now.keys(), now.keys() - before.keys()
+    for name in sorted(gone | (set() if new.methods else more)):
         found = "one more" if name in now else "none of that name"
         yield f"a resume must keep the populations, got {found}, {name}: {_ADVICE}"
     for name in before:

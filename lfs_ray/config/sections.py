@@ -1,5 +1,7 @@
 """The configuration: one frozen dataclass a section, one documented field a key.
 
+The sections of processes, files and display stand in machine.py.
+
 Every key is a TOML key `section.key` and a flag `--section.key VALUE` whose help is the text below
 the field. Defaults are those of the embedded example: a CPU trains it in under two minutes.
 """
@@ -9,14 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-BackboneName = Literal[
-    "tiny", "mobilefacenet", "iresnet18", "iresnet34", "iresnet50", "iresnet100", "seresnet50_ir"
-]
-LossName = Literal["normface", "am_softmax", "arcface", "global", "local"]
-SpaceName = Literal["margin", "raw", "log", "released-global", "released-local"]
-PolicyName = Literal["fixed", "random", "reinforce", "selection_only", "schedule"]
-ShapingName = Literal["std", "centre", "range", "rank"]
-RuleName = Literal["insightface", "facex", "lfs"]
+from lfs_ray.config.choices import BackboneName, CompatName, PolicyName, RuleName, ShapingName
+from lfs_ray.config.machine import LoggingConfig, StorageConfig, WorkerConfig
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,6 +47,9 @@ class DataConfig:
     """Chance of a left-right mirror of a training image, 0..1."""
     max_bad_images: int = 0
     """Undecodable images a round may skip (counted) before its trial stops."""
+    in_memory: bool = False
+    """Keep decoded training images in each worker's memory: each is decoded once, not once an
+    epoch."""
     synthetic_identities: int = 180
     """Identities of the synthetic faces (training and validation together)."""
     synthetic_images: int = 20
@@ -77,22 +76,31 @@ class ModelConfig:
     """Subtracted from pixels 0..255."""
     pixel_scale: float = 128.0
     """Pixels are divided by this after the subtraction."""
+    classifier: Literal["dense", "chunked"] = "dense"
+    """All logits at once, or one chunk of the classes at a time: slower, without a matrix as long
+    as there are classes; the same numbers to rounding."""
+    classifier_chunk: int = 8192
+    """Classes a chunk of `chunked`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LossConfig:
     """The classification loss."""
 
-    name: LossName = "global"
-    """Loss over the cosine logits; `global` and `local` are searched, the others are fixed."""
-    scale: float = 32.0
-    """s in s*cos(theta)."""
+    name: str = "global"
+    """Loss over the cosine logits, a name of docs/losses.md; some are searched, others fixed."""
+    scale: float | None = None
+    """s in s*cos(theta); None: the loss's own."""
     margin: float | None = None
-    """m of am_softmax (cosine; usual 0.35) and arcface (radians; usual 0.5); None: the usual."""
-    rule: Literal["plain", "fallback", "easy", "keep"] = "fallback"
-    """What arcface does past pi - m."""
-    grad: Literal["exact", "detached"] = "exact"
-    """Whether arcface's margin is differentiated."""
+    """Margin of losses that have one, in the loss's own unit; None: the loss's own."""
+    rule: str | None = None
+    """Where the margin applies (docs/losses.md); None: the loss's own."""
+    grad: str | None = None
+    """Whether the margin is differentiated, `exact` or `detached`; None: the loss's own."""
+    focal_gamma: float = 0.0
+    """Focal factor (1 - p)^gamma on top of any loss; 0: none."""
+    options: tuple[str, ...] = ()
+    """Further options of the loss as texts `name=value` (docs/losses.md); others: its own."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,18 +109,18 @@ class SearchConfig:
 
     policy: PolicyName = "reinforce"
     """How thetas are drawn and learnt from."""
-    space: SpaceName = "margin"
-    """Parameterisation of the searched number."""
+    space: str = ""
+    """Parameterisation of the searched numbers (docs/search.md); empty: the loss's first."""
     members: int = 4
     """Trials a round (B)."""
     rounds: int = 12
     """Rounds of the search."""
     round_epochs: float = 0.75
     """Length of a round in passes over the training set."""
-    start: float | None = None
-    """Mean of the first draws, in the space's unit; None: the space's own."""
-    sigma: float | None = None
-    """Standard deviation of the draws, in the space's unit; None: the space's own."""
+    start: tuple[float, ...] = ()
+    """Mean of the first draws, one for all components or one each; empty: the space's own."""
+    sigma: tuple[float, ...] = ()
+    """Standard deviation of the draws, one for all or one each; empty: the space's own."""
     learning_rate: float | None = None
     """Adam step of the policy's mean, in the space's unit; None: the space's own."""
     beta1: float = 0.5
@@ -127,10 +135,12 @@ class SearchConfig:
     """Largest margin a theta may stand for (spaces margin and log)."""
     warmup_epochs: float = 0.0
     """First epochs trained by one member under `warmup_theta`, without drawing."""
-    warmup_theta: float | None = None
-    """Theta of the warm-up; None: the start."""
+    warmup_theta: tuple[float, ...] = ()
+    """Theta of the warm-up, one for all components or one each; empty: the start."""
     script: tuple[float, ...] = ()
     """Thetas of policy `schedule`, round after round (`lfs-ray train --schedule` fills it in)."""
+    compat: tuple[CompatName, ...] = ()
+    """What the released code of Search-Softmax did, switch by switch; `released`: all of it."""
     seed: int | None = None
     """Seed of the population; None: run.seed."""
 
@@ -189,56 +199,8 @@ class ReportConfig:
     """Folder or packed set with the images."""
     pairs: str = ""
     """Pair list."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WorkerConfig:
-    """The processes that train, and what each may use."""
-
-    executor: Literal["ray", "serial"] = "ray"
-    """`serial` trains in this process, without Ray; same results."""
-    count: int | None = None
-    """Workers; None: the smaller of all members and the GPUs (or cores)."""
-    cpus: float = 1.0
-    """Cores Ray reserves for a worker."""
-    gpus: float | None = None
-    """GPUs Ray reserves for a worker, fractions allowed; None: 1 where Ray has any, else 0."""
-    loader_threads: int = 1
-    """Threads that decode images in a worker."""
-    ray_address: str = ""
-    """Ray cluster to use; empty: a running one if there is one, else a new local one."""
-    heartbeat_s: float = 5.0
-    """Seconds between a worker's signs of life."""
-    lease_timeout_s: float = 60.0
-    """Seconds without a sign of life after which a trial is leased again."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where to train; auto: cuda where there is a GPU. A method key: resolved once for the run."""
-    threads: int = 1
-    """Compute threads of a worker on CPU; a method key, since more threads change the bits."""
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    """Arithmetic of the backbone; a method key."""
-    deterministic: bool = True
-    """Deterministic algorithms only; a method key."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StorageConfig:
-    """What a run keeps."""
-
-    keep_last: int = 2
-    """Parents of closed rounds kept, besides the best and the last."""
-    fsync: bool = True
-    """Flush files to the disk before they count as written."""
-    compact_rounds: int = 64
-    """Closed rounds joined into one file of the trial table; 0: never."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LoggingConfig:
-    """What is shown while a search runs."""
-
-    live: Literal["auto", "always", "never"] = "auto"
-    """Live table; auto: where the output is a terminal, plain lines elsewhere."""
+    shares_people: bool = False
+    """Whether people of the training or reward set may be in it: names that only look alike."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -249,6 +211,30 @@ class PopulationConfig:
     """As the section `search`, for this population."""
     loss: LossConfig = field(default_factory=LossConfig)
     """As the section `loss`, for this population."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MethodConfig(PopulationConfig):
+    """One method of `lfs-ray compare`: a population for each seed and restart."""
+
+    margins: tuple[float, ...] = ()
+    """Margins of a hand-made loss, one a restart; the reward chooses. Empty: seeds are drawn."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CompareConfig:
+    """What all methods of `lfs-ray compare` share."""
+
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Seeds of every method; methods are compared seed by seed."""
+    lineage_epochs: float = 5.0
+    """Epochs of every lineage that the budget allows so long."""
+    budget_epochs: float = 20.0
+    """Epochs of a method for each seed, over all members and restarts."""
+    bootstrap_samples: int = 2000
+    """Resamplings of the people of a report set."""
+    replay: bool = True
+    """Whether the schedule of every search is replayed from other initial weights: a row more."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -269,3 +255,6 @@ class Config:
     """Named report sets."""
     populations: dict[str, PopulationConfig] = field(default_factory=dict)
     """Named populations; keys left out are those of `search` and `loss`. Empty: one, `main`."""
+    compare: CompareConfig = field(default_factory=CompareConfig)
+    methods: dict[str, MethodConfig] = field(default_factory=dict)
+    """Named methods of `lfs-ray compare`; keys left out are those of `search` and `loss`."""

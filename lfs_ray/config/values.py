@@ -35,6 +35,8 @@ def from_toml(kind: Any, value: object) -> object:
     if may_be_none and isinstance(value, str) and value.lower() == _NONE:
         return None
     if get_origin(inner) is tuple:
+        if get_args(inner)[0] is float:
+            value = _numbers(value)
         if not isinstance(value, list):
             raise ValueError("not a list")
         return tuple(from_toml(get_args(inner)[0], item) for item in value)
@@ -55,6 +57,8 @@ def from_words(kind: Any, words: Sequence[str]) -> object:
     """
     inner, may_be_none = optional_of(kind)
     if get_origin(inner) is tuple:
+        if get_args(inner)[0] is float and [word.lower() for word in words] == [_NONE]:
+            return ()
         return tuple(from_words(get_args(inner)[0], [word]) for word in words)
     (word,) = words
     if may_be_none and word.lower() == _NONE:
@@ -64,6 +68,13 @@ def from_words(kind: Any, words: Sequence[str]) -> object:
     if inner is bool:
         return _bool(word)
     return inner(word)
+
+
+def _numbers(value: object) -> object:
+    """A list of numbers: one number stands for a list of one, `none` for an empty one."""
+    if isinstance(value, str) and value.lower() == _NONE:
+        return []
+    return [value] if type(value) in (int, float) else value
 
 
 def _choice(kind: Any, value: object) -> object:
@@ -89,7 +100,12 @@ def expected(kind: Any) -> str:
     """Say what a value of the type `kind` must be, for messages."""
     inner, may_be_none = optional_of(kind)
     if get_origin(inner) is tuple:
-        noun = f"a list of {_PLURALS[get_args(inner)[0]]}"
+        item = get_args(inner)[0]
+        noun = (
+            f"a number or a list of {_plural(item)}"
+            if item is float
+            else (f"a list of {_plural(item)}")
+        )
     elif get_origin(inner) is Literal:
         noun = f"one of {', '.join(get_args(inner))}"
     else:
@@ -97,11 +113,17 @@ def expected(kind: Any) -> str:
     return f"{noun} or none" if may_be_none else noun
 
 
+def _plural(kind: Any) -> str:
+    names = get_args(kind) if get_origin(kind) is Literal else ()
+    return f"names among {', '.join(names)}" if names else _PLURALS[kind]
+
+
 def example(kind: Any, value: object) -> str:
     """Give a value of the type `kind` as it is written in TOML, for a message about `value`."""
     inner, _ = optional_of(kind)
     if get_origin(inner) is tuple:
-        return f"[{example(get_args(inner)[0], value)}]"
+        item = get_args(inner)[0]
+        return example(item, value) if item is float else f"[{example(item, value)}]"
     if get_origin(inner) is Literal:
         choices = get_args(inner)
         return f'"{(get_close_matches(str(value), choices, n=1) or choices)[0]}"'
@@ -109,9 +131,14 @@ def example(kind: Any, value: object) -> str:
 
 
 def show(value: object) -> str:
-    """Write a value on one line as it would stand in TOML, for messages."""
+    """Write a value on one line as it may stand in TOML, for messages.
+
+    The values of keys are tuples: one number alone is shown as the number that it was given as.
+    """
     if value is None:
         return _NONE
+    if isinstance(value, tuple) and len(value) == 1 and isinstance(value[0], float):
+        return show(value[0])
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, (list, tuple)):

@@ -19,10 +19,14 @@ from lfs_ray.seeds import derive_seed
 _UNIT = 2.0**-53
 
 
-def stream_indices(seed: int, size: int, start: int, count: int) -> NDArray[np.int64]:
+def stream_indices(
+    seed: int, size: int, start: int, count: int, *, repeat_first: bool = False
+) -> NDArray[np.int64]:
     """Image indices (count,) in 0 to size-1 at stream positions start to start+count-1.
 
     Each aligned block of `size` positions holds every image once. Takes O(count + size) memory.
+    With `repeat_first` epoch e is the permutation of epoch max(e - 1, 0) without it, so that the
+    first two are equal, as in the released code of Search-Softmax.
 
     Raises:
         ValueError: `size` is below 1, or `start` or `count` is negative.
@@ -37,6 +41,7 @@ def stream_indices(seed: int, size: int, start: int, count: int) -> NDArray[np.i
     done = 0
     while done < count:
         epoch, offset = divmod(start + done, size)
+        epoch = max(epoch - 1, 0) if repeat_first else epoch
         part = _permutation(seed, epoch, size)[offset : offset + count - done]
         indices[done : done + len(part)] = part
         done += len(part)

@@ -6,7 +6,8 @@ import os
 
 import pandas as pd
 
-from lfs_ray.config.sections import ReportConfig, RewardConfig, WorkerConfig
+from lfs_ray.config.machine import WorkerConfig
+from lfs_ray.config.sections import ReportConfig, RewardConfig
 from lfs_ray.driver.run_directory import absolute
 from lfs_ray.errors import RunError
 from lfs_ray.storage import Storage

@@ -95,7 +95,14 @@ def score_winner(storage: Storage, config: Config, winner: Winner, pair_set: Pai
     device = prepare_process(replace(config.worker, device="auto"))
     blob = storage.read(winner.model_path)
     backbone, model = load_backbone(blob, name=winner.model_path)
-    embeddings_KD = embed(backbone.to(device), pair_set.images_KHWC, model, config.reward, device)
+    embeddings_KD = embed(
+        backbone.to(device),
+        pair_set.images_KHWC,
+        model,
+        config.reward,
+        device,
+        colour=config.model.colour,
+    )
     seed = derive_seed(config.run.seed, "report")
     return score(embeddings_KD, pair_set.pairs, config.reward, seed=seed)
 

@@ -35,6 +35,7 @@ from lfs_ray.driver.run_directory import (
 from lfs_ray.errors import SearchError
 from lfs_ray.execution.blueprint import build_populations, lengths
 from lfs_ray.execution.coordinator import Coordinator
+from lfs_ray.execution.fit import with_losses_resolved
 from lfs_ray.execution.run_files import start_generation
 from lfs_ray.execution.serial import run_serial
 from lfs_ray.execution.trial_runner import TrialRunner
@@ -84,7 +85,7 @@ def search(request: Request, console: Console) -> str:
     url = request.run_dir or new_run_url(request.config, request.file, datetime.now())
     storage = Storage(url, fsync=request.config.storage.fsync)
     name = storage.path().rstrip("/").rpartition("/")[2]
-    config = resolve(with_absolute_paths(request.config), name=name)
+    config = with_losses_resolved(resolve(with_absolute_paths(request.config), name=name))
     continuation = f"{request.command} --run-dir {shlex.quote(url)} --resume must"
     check_directory(storage, request.resume)
     if is_run(storage):
@@ -92,26 +93,45 @@ def search(request: Request, console: Console) -> str:
         if is_finished(storage, config, request.resume, continuation):
             console.print(f"The run {url} is finished: nothing to do.", soft_wrap=True)
             return url
-    material = open_material(config)
-    undecodable = check_material(config, material)
-    check_environment(storage, material.manifest())
-    build_populations(config, len(material.faces), boot="check")
+    material = checked_material(config, storage, console)
     console.print(describe(config, material, url), soft_wrap=True, highlight=False)
-    if undecodable:
-        console.print(
-            f"{undecodable} of a sample of images are undecodable: skipped", soft_wrap=True
-        )
     if request.dry_run:
-        console.print(_workers(config), soft_wrap=True, highlight=False)
+        console.print(describe_workers(config), soft_wrap=True, highlight=False)
         return url
-    stopped = _EXECUTORS[config.worker.executor](config, storage, material, console)
+    stopped = execute(config, storage, material, console)
     if stopped:
         raise SearchError(f"{stopped}: `{continuation}`")
     _show(write_results(storage, config), url, console)
     return url
 
 
-def _workers(config: Config) -> str:
+def checked_material(config: Config, storage: Storage, console: Console) -> Material:
+    """The data of a run, judged before anything is trained.
+
+    Raises:
+        LfsRayError: one line for what is wrong with data or populations.
+    """
+    material = open_material(config)
+    undecodable = check_material(config, material)
+    check_environment(storage, material.manifest())
+    build_populations(config, len(material.faces), boot="check")
+    if undecodable:
+        console.print(
+            f"{undecodable} of a sample of images are undecodable: skipped", soft_wrap=True
+        )
+    return material
+
+
+def execute(config: Config, storage: Storage, material: Material, console: Console) -> str:
+    """Train every round of every population that isn't committed yet.
+
+    Returns:
+        Why the search stopped before its end; empty: it didn't.
+    """
+    return _EXECUTORS[config.worker.executor](config, storage, material, console)
+
+
+def describe_workers(config: Config) -> str:
     """The workers that a search would have here; Ray is started, asked and left.
 
     Raises:
@@ -119,14 +139,14 @@ def _workers(config: Config) -> str:
     """
     if config.worker.executor == "serial":
         return f"Workers    1 in this process, {device_kind_here(config.worker)}"
-    with _connection(config):
+    with connection(config):
         each, device = resources(config.worker), device_kind(config.worker)
         count = count_workers(config)
     return f"Workers    {count} of {each['cpu']:g} CPUs and {each['gpu']:g} GPUs, {device}"
 
 
 @contextmanager
-def _connection(config: Config) -> Iterator[None]:
+def connection(config: Config) -> Iterator[None]:
     """Connected to Ray; on a Ray that was started here, workers must fit."""
     ours = connect(config.worker)
     try:
@@ -166,7 +186,7 @@ def _serial(config: Config, storage: Storage, material: Material, console: Conso
 
 
 def _ray(config: Config, storage: Storage, material: Material, console: Console) -> str:
-    with _connection(config):
+    with connection(config):
         config = _with_device(config, device_kind(config.worker))
         _prepare(storage, config, material)
         run = RaySearch(

@@ -10,16 +10,20 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lfs_ray.config.compat import EPOCHS_BEFORE_COPY
 from lfs_ray.config.sections import Config, LossConfig, PopulationConfig, SearchConfig
-from lfs_ray.losses.usual_margins import AM_SOFTMAX_MARGIN
 from lfs_ray.search.policy import build_policy
 from lfs_ray.search.population import Population
+from lfs_ray.search.released import SWITCHES
 from lfs_ray.search.searcher import NoSpace, Plan, Searcher, no_policy
-from lfs_ray.search.space import build_space
+from lfs_ray.search.space import BINS, build_space, spaces_for
 from lfs_ray.search.state import PolicySettings
 
-SIZES = {"global": 1, "local": 10}
-"""Numbers in theta of the searched losses."""
+FIXED_MARGINS = {"am_softmax": 0.35, "normface": 0.0}
+"""Margins of hand-made losses, where none is given, that are equivalent margins in cosine."""
+DEFAULT_SCALE = 32.0
+"""s of every searched loss that names none."""
+_BINS = "bins="
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +65,34 @@ def plan_population(config: Config, name: str, epoch_images: int) -> tuple[Plan,
     searcher = build_searcher(search, population.loss)
     round_epochs = lengths(config, population, epoch_images).round_images / epoch_images
     spread = any(std > 0 for std in searcher.initial_state().std)
+    # Epochs of the released code are whole rounds, even where a round loses part of a batch.
+    nominal = max(round_epochs, search.round_epochs)
+    warmup = nominal if "fixed_first_epochs" in search.compat else round_epochs
+    independent = "independent_init" in search.compat
     plan = Plan(
         name=name,
         seed=search.seed,
         members=search.members,
         rounds=search.rounds,
         round_epochs=round_epochs,
-        warmup_rounds=math.ceil(search.warmup_epochs / round_epochs - 1e-9),
+        warmup_rounds=_rounds_in(search.warmup_epochs, warmup),
         # Where all members train under one theta, equal batches would make them equal.
         shared_batches=spread or search.members == 1,
+        own_weights_rounds=_rounds_in(EPOCHS_BEFORE_COPY, nominal) if independent else 0,
+        own_momentum="keep_momentum" in search.compat,
         lease_timeout_s=config.worker.lease_timeout_s,
     )
     return plan, searcher
+
+
+def _rounds_in(epochs: float, round_epochs: float) -> int:
+    """Rounds that the first epochs fill."""
+    return math.ceil(epochs / round_epochs - 1e-9)
+
+
+def is_searched(loss: LossConfig) -> bool:
+    """Whether the loss has a theta."""
+    return bool(spaces_for(loss.name))
 
 
 def build_searcher(search: SearchConfig, loss: LossConfig) -> Searcher:
@@ -81,36 +101,54 @@ def build_searcher(search: SearchConfig, loss: LossConfig) -> Searcher:
     Raises:
         ConfigError: the space doesn't take the start, sigma or warm-up theta.
     """
-    if loss.name not in SIZES:
+    spaces = spaces_for(loss.name)
+    if not spaces:
         space = NoSpace(_fixed_margin(loss))
         return Searcher(method=search.policy, space=space, policy=no_policy())
-    size = SIZES[loss.name]
-    drawn = build_space(search.space, size, loss.scale, search.margin_max)
+    drawn = build_space(
+        search.space or spaces[0],
+        scale=DEFAULT_SCALE if loss.scale is None else loss.scale,
+        upper=search.margin_max,
+        loss=loss.name,
+        bins=_bins(loss),
+    )
     settings = PolicySettings(
-        start=search.start,
-        sigma=search.sigma,
+        start=_one(search.start),
+        sigma=_one(search.sigma),
         learning_rate=search.learning_rate,
         betas=(search.beta1, search.beta2),
+        compat=frozenset(search.compat) & frozenset(SWITCHES),
     )
-    start = drawn.default_start if search.start is None else search.start
-    warmup = start if search.warmup_theta is None else search.warmup_theta
+    start = drawn.per_component(search.start) if search.start else drawn.default_start
+    warmup = drawn.per_component(search.warmup_theta) if search.warmup_theta else start
     scripted = search.policy == "schedule"
     return Searcher(
         method=search.policy,
         space=drawn,
         policy=build_policy("fixed" if scripted else search.policy, drawn, settings),
-        script=tuple(_batched(search.script, size)) if scripted else (),
+        script=tuple(_batched(search.script, drawn.size)) if scripted else (),
         shaping=search.shaping,
         advantage_floor=search.advantage_floor,
-        warmup_theta=(warmup,) * size,
+        warmup_theta=warmup,
     )
 
 
 def _fixed_margin(loss: LossConfig) -> float:
     """Margin of a hand-made loss, in cosine; NaN where it is none (arcface: an angle)."""
-    if loss.name == "am_softmax":
-        return AM_SOFTMAX_MARGIN if loss.margin is None else loss.margin
-    return 0.0 if loss.name == "normface" else math.nan
+    if loss.name not in FIXED_MARGINS:
+        return math.nan
+    return FIXED_MARGINS[loss.name] if loss.margin is None else loss.margin
+
+
+def _bins(loss: LossConfig) -> int:
+    """Bins of a piecewise linear loss, from its option of that name."""
+    given = [text.removeprefix(_BINS) for text in loss.options if text.startswith(_BINS)]
+    return int(float(given[-1])) if given else BINS
+
+
+def _one(numbers: tuple[float, ...]) -> float | tuple[float, ...] | None:
+    """None for no numbers, one number alone as itself."""
+    return (numbers[0] if len(numbers) == 1 else numbers) if numbers else None
 
 
 def _batched(numbers: Sequence[float], size: int) -> list[tuple[float, ...]]:

@@ -54,13 +54,14 @@ class TrialRunner:
             first_image=lease.round * length.round_images,
             num_images=length.round_images,
             total_images=length.total_images,
+            switches=frozenset(population.search.compat),
         )
 
     def train(self, lease: Lease) -> Outcome:
         """Train and score a trial."""
         trainer = self.trainer
         parent = lease.parent
-        arrays = self.checkpoints.load(parent) if parent else None
+        arrays = self.checkpoints.start_of(lease)
         name = parent.checkpoint.name if parent else ""
         result = trainer.train(self.spec(lease), arrays, parent_name=name)
         return _outcome(result, device_name(trainer.device))

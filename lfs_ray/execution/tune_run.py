@@ -22,7 +22,8 @@ import ray
 from ray import tune
 from ray.tune.progress_reporter import TrialProgressCallback
 
-from lfs_ray.config.sections import Config, WorkerConfig
+from lfs_ray.config.machine import WorkerConfig
+from lfs_ray.config.sections import Config
 from lfs_ray.errors import ConfigError, RunError
 from lfs_ray.execution.coordinator import Coordinator
 from lfs_ray.execution.policy_actor import PolicyActor

@@ -9,7 +9,7 @@ from typing import Literal
 
 import torch
 
-from lfs_ray.config.sections import WorkerConfig
+from lfs_ray.config.machine import WorkerConfig
 from lfs_ray.errors import ConfigError
 
 AUTOCAST = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}

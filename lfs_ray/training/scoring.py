@@ -35,13 +35,19 @@ def embed(
     device: torch.device,
     *,
     precision: str = "fp32",
+    colour: str | None = None,
 ) -> npt.NDArray[np.float64]:
-    """Unit embeddings (K, D) of images (K, H, W, 3); images and mirrors are summed with `flip`."""
+    """Unit embeddings (K, D) of images (K, H, W, 3); images and mirrors are summed with `flip`.
+
+    `colour` is the images' own channel order, turned into the model's; None: the model's.
+    """
     backbone.eval()
     views: list[list[npt.NDArray[np.float32]]] = [[], []]
     with torch.inference_mode(), autocast(device, precision):
         for start in range(0, len(images_KHWC), reward.batch_size):
             batch = torch.from_numpy(images_KHWC[start : start + reward.batch_size])
+            if colour not in (None, model.colour):
+                batch = batch.flip(3)
             pixels_BCHW = to_pixels(batch, model, device)
             views[0].append(backbone(pixels_BCHW).float().cpu().numpy())
             if reward.flip:

@@ -9,14 +9,17 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from lfs_ray.config.compat import with_section_switches
 from lfs_ray.config.sections import Config, LossConfig
-from lfs_ray.data.loader import Batch, batches
+from lfs_ray.data.decoded import DecodedImages
+from lfs_ray.data.loader import Batch, LabelledImages, batches
 from lfs_ray.data.stream import stream_flips, stream_indices
-from lfs_ray.losses.catalogue import SEARCHED_LOSSES, build_loss
 from lfs_ray.losses.contract import ClassifierLoss
+from lfs_ray.losses.spec import HeadSize
 from lfs_ray.seeds import derive_seed
 from lfs_ray.training.checkpoint import model_facts
 from lfs_ray.training.device import prepare_process
+from lfs_ray.training.loss_choice import new_loss
 from lfs_ray.training.material import Material
 from lfs_ray.training.schedule import RateSchedule
 from lfs_ray.training.scoring import Score, embed, score
@@ -42,6 +45,8 @@ class TrialSpec:
     """Images of the trial."""
     total_images: int
     """Images of the whole lineage."""
+    switches: frozenset[str] = frozenset()
+    """What is done as the released code does it: names of `search.compat`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,12 @@ class Trainer:
         self.material = material
         self.device = prepare_process(config.worker)
         self._state: TrainingState | None = None
+        self._model = config.model
+        size_px = config.model.input_size_px
+        keep = config.data.in_memory
+        self._images: LabelledImages = (
+            DecodedImages(material.faces, size_px=size_px) if keep else material.faces
+        )
 
     def train(
         self, spec: TrialSpec, parent: Arrays | None, *, parent_name: str = ""
@@ -77,18 +88,20 @@ class Trainer:
             DataError: images are missing or undecodable, or an embedding is not finite.
         """
         torch.manual_seed(derive_seed(spec.seed, "torch"))
-        state = self._new_state(spec, None if parent is not None else spec.init_seed)
+        config = with_section_switches(self.config, spec.switches)
+        state = self._new_state(spec, config, None if parent is not None else spec.init_seed)
         if parent is not None:
             state.load(parent, name=parent_name)
-        self._state = state
-        trained = self._loop(spec).run(state, self._batches(spec), spec.first_image)
+        self._state, self._model = state, config.model
+        loop = self._loop(spec, config)
+        trained = loop.run(state, self._batches(spec, config), spec.first_image)
         began = time.perf_counter()
-        result = self.score(state, spec.seed)
+        result = self._score(state, spec.seed, config)
         return TrialResult(result, trained, time.perf_counter() - began)
 
-    def score(self, state: TrainingState, seed: int) -> Score:
-        """Score a state on the reward's pairs."""
-        config, reward = self.config, self.material.reward
+    def _score(self, state: TrainingState, seed: int, config: Config) -> Score:
+        """Score a state on the reward's pairs, which were decoded in the run's own colour."""
+        reward = self.material.reward
         embeddings_KD = embed(
             state.backbone,
             reward.images_KHWC,
@@ -96,6 +109,7 @@ class Trainer:
             config.reward,
             self.device,
             precision=config.worker.precision,
+            colour=self.config.model.colour,
         )
         return score(
             embeddings_KD, reward.pairs, config.reward, seed=derive_seed(seed, "bootstrap")
@@ -108,22 +122,20 @@ class Trainer:
 
     def facts(self) -> dict[str, object]:
         """What a checkpoint says of the model."""
-        return {"model": model_facts(self.config.model)}
+        return {"model": model_facts(self._model)}
 
-    def _new_state(self, spec: TrialSpec, init_seed: int | None) -> TrainingState:
-        config = self.config
+    def _new_state(self, spec: TrialSpec, config: Config, init_seed: int | None) -> TrainingState:
         return TrainingState(
             config.model,
             config.optimizer,
             self.material.faces.num_classes,
-            loss_of(spec),
+            self.loss_of(spec),
             self.device,
             init_seed=init_seed,
             use_scaler=config.worker.precision == "fp16",
         )
 
-    def _loop(self, spec: TrialSpec) -> Loop:
-        config = self.config
+    def _loop(self, spec: TrialSpec, config: Config) -> Loop:
         rates = RateSchedule(config.optimizer, len(self.material.faces), spec.total_images)
         return Loop(
             model=config.model,
@@ -133,12 +145,13 @@ class Trainer:
             precision=config.worker.precision,
         )
 
-    def _batches(self, spec: TrialSpec) -> Iterator[Batch]:
-        config, faces = self.config, self.material.faces
+    def _batches(self, spec: TrialSpec, config: Config) -> Iterator[Batch]:
+        faces = self.material.faces
         start, count = spec.first_image, spec.num_images
+        repeats = "repeat_first_permutation" in spec.switches
         return batches(
-            faces,
-            stream_indices(spec.stream_seed, len(faces), start, count),
+            self._images,
+            stream_indices(spec.stream_seed, len(faces), start, count, repeat_first=repeats),
             stream_flips(spec.stream_seed, start, count, config.data.flip_probability),
             batch_size=config.optimizer.batch_size,
             size_px=config.model.input_size_px,
@@ -147,11 +160,17 @@ class Trainer:
             max_bad_images=config.data.max_bad_images,
         )
 
-
-def loss_of(spec: TrialSpec) -> ClassifierLoss:
-    """The trial's loss: searched under its theta, or hand-made."""
-    loss = spec.loss
-    if loss.name in SEARCHED_LOSSES:
-        return build_loss(loss.name, scale=loss.scale, theta=spec.theta, space=spec.space)
-    margin = None if loss.name == "normface" else loss.margin
-    return build_loss(loss.name, scale=loss.scale, margin=margin, rule=loss.rule, grad=loss.grad)
+    def loss_of(self, spec: TrialSpec) -> ClassifierLoss:
+        """The trial's loss: searched under its theta, or hand-made."""
+        config, faces = self.config, self.material.faces
+        size = HeadSize(
+            num_classes=faces.num_classes,
+            embedding_dim=config.model.embedding_dim,
+            epoch_images=len(faces),
+            batch_size=config.optimizer.batch_size,
+        )
+        loss = new_loss(
+            spec.loss, theta=spec.theta, space=spec.space, size=size, init_seed=spec.init_seed
+        )
+        loss.duplicate_identity_weight = "duplicate_identity_weight" in spec.switches
+        return loss

@@ -47,8 +47,27 @@ def test_missing_keys_come_from_the_base() -> None:
         ),
         (
             '[search]\nsigma = "wide"',
-            "search.sigma must be a number or none, got 'wide' in x.toml: "
+            "search.sigma must be a number or a list of numbers, got 'wide' in x.toml: "
             "write it like sigma = 0.5",
+        ),
+        (
+            '[search]\nsigma = [0.5, "wide"]',
+            "search.sigma must be a number or a list of numbers, got [0.5, 'wide'] in x.toml: "
+            "write it like sigma = 0.5",
+        ),
+        (
+            "[search]\nmembers = [4]",
+            "search.members must be a whole number, got [4] in x.toml: write it like members = 4",
+        ),
+        (
+            '[search]\ncompat = ["released", "range"]',
+            "search.compat must be a list of names among released, selection_only, "
+            "unfolded_score, range_reward, ten_component_policy, released_scale, "
+            "fixed_first_epochs, duplicate_identity_weight, probability_space_loss, "
+            "early_lr_step, repeat_first_permutation, same_order, independent_init, "
+            "keep_momentum, lfw_reward, lowest_rank_ties, easy_heads, weight_decay_1e-4, "
+            "lfs_pixels, got ['released', 'range'] in x.toml: write it like "
+            'compat = ["released"]',
         ),
         (
             '[data]\ntrain = "faces"',
@@ -56,9 +75,14 @@ def test_missing_keys_come_from_the_base() -> None:
             'write it like train = ["text"]',
         ),
         (
-            '[loss]\nname = "amsoftmax"',
-            "loss.name must be one of normface, am_softmax, arcface, global, local, "
-            "got 'amsoftmax' in x.toml: write it like name = \"am_softmax\"",
+            '[search]\npolicy = "reinforced"',
+            "search.policy must be one of fixed, grid, random, selection_only, reinforce, "
+            "reinforce_adaptive, paper, pgpe, cma, tpe, schedule, "
+            "got 'reinforced' in x.toml: write it like policy = \"reinforce\"",
+        ),
+        (
+            "[loss]\nname = 3",
+            'loss.name must be text, got 3 in x.toml: write it like name = "text"',
         ),
         (
             "search = 3",
@@ -117,7 +141,7 @@ def test_populations_inherit_search_and_loss_key_by_key() -> None:
     assert mistakes == []
     assert list(config.populations) == ["a", "b", "c"]
     a, b, c = config.populations.values()
-    assert a.search == SearchConfig(members=8, sigma=0.2, rounds=3)
+    assert a.search == SearchConfig(members=8, sigma=(0.2,), rounds=3)
     assert b.search == SearchConfig(members=8)
     assert b.loss == LossConfig(scale=64.0, name="local")
     assert (c.search, c.loss) == (config.search, config.loss)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import pytest
@@ -9,7 +8,6 @@ from lfs_ray.config.build import build_config
 from lfs_ray.config.check import check
 
 GLOBAL = {"name": "global"}
-FIXED = {"policy": "fixed"}
 
 
 def _check(**table: Any) -> list[str]:
@@ -25,79 +23,6 @@ def test_the_defaults_can_be_used() -> None:
 @pytest.mark.parametrize(
     ("table", "line"),
     [
-        (
-            {"search": {"members": 1}},
-            "search.members must be at least 2 for policy reinforce, got 1: "
-            "raise it, or use policy random",
-        ),
-        (
-            {"search": {"members": 1, "policy": "selection_only"}},
-            "search.members must be at least 2 for policy selection_only, got 1: "
-            "raise it, or use policy random",
-        ),
-        (
-            {"search": {"policy": "random"}},
-            "search.members must be 1 for policy random, got 4: "
-            "lower it, or use policy selection_only",
-        ),
-        (
-            {"search": {"policy": "schedule", "script": [0.1]}},
-            "search.members must be 1 for policy schedule, got 4: "
-            "lower it, or use policy selection_only",
-        ),
-        (
-            {"search": {"policy": "schedule", "members": 1}},
-            "search.script must hold 1 for each round of policy schedule with loss global, "
-            "got 0 in all: take it from a schedule.toml: lfs-ray train --schedule FILE",
-        ),
-        (
-            {
-                "search": {"policy": "schedule", "members": 1, "script": [0.1] * 11},
-                "loss": {"name": "local"},
-            },
-            "search.script must hold 10 for each round of policy schedule with loss local, "
-            "got 11 in all: take it from a schedule.toml: lfs-ray train --schedule FILE",
-        ),
-        (
-            {"loss": {"name": "arcface"}},
-            "search.policy must be fixed for loss arcface, got reinforce: "
-            "set it to fixed, or search loss global or local",
-        ),
-        (
-            {"loss": {"name": "local"}, "search": {"space": "released-global"}},
-            "loss.name must be global for space released-global, got local: "
-            "change the loss or the space",
-        ),
-        (
-            {"search": {"space": "released-local"}},
-            "loss.name must be local for space released-local, got global: "
-            "change the loss or the space",
-        ),
-        (
-            {"search": {"start": 1.5}},
-            "search.start must be from 0 to search.margin_max (1.0) in space margin, got 1.5: "
-            "move it into the range",
-        ),
-        (
-            {"search": {"warmup_theta": -0.1}},
-            "search.warmup_theta must be from 0 to search.margin_max (1.0) in space margin, "
-            "got -0.1: move it into the range",
-        ),
-        (
-            {"search": {"space": "raw", "warmup_theta": 0.1}},
-            "search.warmup_theta must be at most 0 in space raw, got 0.1: "
-            "write it with a minus sign",
-        ),
-        (
-            {"loss": {"name": "am_softmax", "margin": 2.0}, "search": FIXED},
-            "loss.margin must be below 2 for loss am_softmax, got 2.0: "
-            "lower it (usual are 0.1 to 0.5)",
-        ),
-        (
-            {"loss": {"name": "arcface", "margin": math.pi}, "search": FIXED},
-            f"loss.margin must be below pi for loss arcface, got {math.pi}: "
-            "lower it (usual are 0.1 to 0.5)",
-        ),
         (
             {"data": {"validation_pairs": "p.tsv"}},
             "data.validation_images must be given with data.validation_pairs, got nothing: "
@@ -166,16 +91,6 @@ def test_what_does_not_fit_is_one_line(table: dict[str, Any], line: str) -> None
 @pytest.mark.parametrize(
     "table",
     [
-        {"search": {"members": 1, "policy": "random"}},
-        {"search": {"members": 1, "policy": "fixed"}},
-        {"search": {"members": 2}},
-        {"search": {"policy": "schedule", "members": 1, "script": [0.1, 0.2]}},
-        {"search": FIXED, "loss": {"name": "arcface", "margin": 2.5}},
-        {"search": FIXED, "loss": {"name": "normface"}},
-        {"search": {**FIXED, "space": "released-global"}, "loss": {"name": "normface"}},
-        {"search": {"space": "released-local"}, "loss": {"name": "local"}},
-        {"search": {"space": "raw", "start": 2.0, "warmup_theta": -2.0}},
-        {"search": {"space": "log", "start": 9.0}},
         {"optimizer": {"schedule": "milestones", "milestones_epochs": [1, 2]}},
         {"worker": {"gpus": 2, "heartbeat_s": 29.9}},
         {"data": {"train": ["a"], "lists": ["b"]}},
@@ -197,28 +112,4 @@ def test_several_mistakes_come_at_once() -> None:
         "search.rounds",
         "worker.gpus",
         "run.name",
-        "search.members",
     ]
-
-
-def test_populations_that_share_a_mistake_share_its_line() -> None:
-    fixed = {"loss": {"name": "arcface"}}
-    lines = _check(
-        search={"members": 1},
-        populations={
-            "a": {},
-            "b": {},
-            "c": {"search": FIXED, "loss": {"name": "arcface"}},
-            "d": fixed,
-        },
-    )
-    assert lines == [
-        "search.members must be at least 2 for policy reinforce, got 1 in populations a, b, d: "
-        "raise it, or use policy random",
-        "search.policy must be fixed for loss arcface, got reinforce in population d: "
-        "set it to fixed, or search loss global or local",
-    ]
-
-
-def test_search_and_loss_are_only_templates_beside_populations() -> None:
-    assert _check(search={"members": 1}, populations={"a": {"search": {"members": 2}}}) == []

@@ -23,25 +23,26 @@ def test_sections_are_whole_and_none_is_left_out() -> None:
     table = tomllib.loads(dump_toml(Config()))
     assert table["optimizer"]["milestones_epochs"] == []
     assert table["search"]["members"] == 4
-    assert "start" not in table["search"]
+    assert table["search"]["start"] == []
+    assert "scale" not in table["loss"]
     assert "populations" not in table
 
 
 def test_populations_hold_only_what_differs() -> None:
-    shared = SearchConfig(sigma=0.3)
+    shared = SearchConfig(sigma=(0.3,), learning_rate=0.1)
     config = Config(
         search=shared,
         populations={
-            "own": PopulationConfig(search=SearchConfig(sigma=None, rounds=3)),
+            "own": PopulationConfig(search=SearchConfig(learning_rate=None, rounds=3)),
             "same": PopulationConfig(search=shared),
         },
     )
     table = tomllib.loads(dump_toml(config))
-    own = {"search": {"rounds": 3, "sigma": "none"}}
+    own = {"search": {"rounds": 3, "sigma": [], "learning_rate": "none"}}
     assert table["populations"] == {"own": own, "same": {}}
 
 
 def test_floats_are_exact() -> None:
-    config = Config(search=SearchConfig(start=0.1 + 0.2, sigma=5e-324))
+    config = Config(search=SearchConfig(start=(0.1 + 0.2,), sigma=(1.0, 5e-324)))
     read = tomllib.loads(dump_toml(config))["search"]
-    assert (read["start"], read["sigma"]) == (0.1 + 0.2, 5e-324)
+    assert (read["start"], read["sigma"]) == ([0.1 + 0.2], [1.0, 5e-324])

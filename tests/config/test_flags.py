@@ -83,11 +83,13 @@ def test_hyphens_underscores_and_equals_mean_the_same(args: list[str]) -> None:
 def test_lists_take_several_words_and_numbers_may_be_negative() -> None:
     config, mistakes = _parse(
         "--data.train", "a", "b", "--search.start", "-1", "--search.sigma", "none",
+        "--search.warmup-theta", "1", "-2",
         "--optimizer.milestones-epochs", "1", "2.5", "--reward.flip", "false",
     )  # fmt: skip
     assert mistakes == []
     assert config.data.train == ("a", "b")
-    assert (config.search.start, config.search.sigma) == (-1.0, None)
+    assert (config.search.start, config.search.sigma) == ((-1.0,), ())
+    assert config.search.warmup_theta == (1.0, -2.0)
     assert config.optimizer.milestones_epochs == (1.0, 2.5)
     assert config.reward.flip is False
 
@@ -130,9 +132,14 @@ def test_lists_take_several_words_and_numbers_may_be_negative() -> None:
             "write it like --search.members 4",
         ),
         (
-            ["--loss.name", "arc"],
-            "loss.name must be one of normface, am_softmax, arcface, global, local, got 'arc' "
-            "on the command line: write it like --loss.name arcface",
+            ["--search.sigma", "0.1", "wide"],
+            "search.sigma must be a number or a list of numbers, got '0.1' 'wide' "
+            "on the command line: write it like --search.sigma 0.5",
+        ),
+        (
+            ["--search.shaping", "cente"],
+            "search.shaping must be one of std, centre, range, rank, got 'cente' "
+            "on the command line: write it like --search.shaping centre",
         ),
     ],
 )
@@ -170,9 +177,10 @@ def test_the_help_names_every_flag_with_its_text(capsys: pytest.CaptureFixture[s
     assert "usage: lfs-ray search" in text
     assert "Trials a round (B). (default: 6)" in text
     for path in key_types():
-        if not path.startswith("populations."):
+        if not path.startswith(("populations.", "methods.")):
             assert f"--{path.replace('_', '-')} " in text
     assert "--populations.NAME.search.KEY" in text
+    assert "--methods.NAME.margins" in text
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from lfs_ray.config.keys import is_name, key_type, key_types, nearest
 
 def test_every_key_of_every_section_has_a_type() -> None:
     assert key_type("search.members") is int
-    assert key_type("search.start") == float | None
-    assert key_type("populations.any.loss.scale") is float
+    assert key_type("search.start") == tuple[float, ...]
+    assert key_type("populations.any.loss.scale") == float | None
     assert key_type("report.lfw.pairs") is str
     assert len(key_types()) > 90
 
@@ -28,6 +28,8 @@ def test_what_takes_no_value_is_no_key(path: str) -> None:
         ("search.batch_size", ["optimizer.batch_size", "reward.batch_size"]),
         ("populations.a.search.roundz", ["populations.a.search.rounds"]),
         ("populations.a.members", ["populations.a.search.members"]),
+        ("methods.a.members", ["methods.a.search.members"]),
+        ("methods.a.margin", ["methods.a.loss.margin"]),
         ("populations.a.lr", []),
         ("report.lfw.pear", ["report.lfw.pairs"]),
         ("optimizer.qqqq", []),

@@ -88,8 +88,38 @@ def test_after_a_mistake_its_default_is_not_judged(tmp_path: Path) -> None:
 
 
 def test_keys_that_do_not_fit_are_refused() -> None:
-    lines = _refusal(None, "--search.members", "1", "--worker.heartbeat-s", "50")
-    assert [line.split(" must")[0] for line in lines] == ["worker.heartbeat_s", "search.members"]
+    lines = _refusal(None, "--data.validation-pairs", "p", "--worker.heartbeat-s", "50")
+    assert [line.split(" must")[0] for line in lines] == [
+        "data.validation_images",
+        "worker.heartbeat_s",
+    ]
+
+
+def _single(config: Config) -> list[str]:
+    return [f"search.members must be 1, got {config.search.members}: lower it"]
+
+
+def test_what_others_find_is_told_with_the_rest() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(None, ["--worker.heartbeat-s", "50"], prog="lfs-ray search", more=_single)
+    assert [line.split(" must")[0] for line in caught.value.mistakes] == [
+        "worker.heartbeat_s",
+        "search.members",
+    ]
+    with pytest.raises(ConfigError, match=r"^search\.members must be 1, got 4: lower it$"):
+        load_stored(dump_toml(resolve(Config(), name="a")), [], place="c", more=_single)
+
+
+@pytest.mark.parametrize(
+    "flags", [["--loss.scale", "x"], ["--loss.scale", "-1"], ["--serch.members", "1"]]
+)
+def test_others_are_not_asked_about_keys_and_numbers_that_are_wrong(flags: list[str]) -> None:
+    def never(config: Config) -> list[str]:
+        raise AssertionError(config)
+
+    with pytest.raises(ConfigError) as caught:
+        load_config(None, flags, prog="lfs-ray search", more=never)
+    assert len(caught.value.mistakes) == 1
 
 
 def test_help_is_given_even_if_keys_do_not_fit(capsys: pytest.CaptureFixture[str]) -> None:

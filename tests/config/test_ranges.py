@@ -8,7 +8,13 @@ import pytest
 
 from lfs_ray.config.keys import fields_of
 from lfs_ray.config.ranges import RANGES, range_mistakes
-from lfs_ray.config.sections import Config, PopulationConfig, SearchConfig
+from lfs_ray.config.sections import (
+    Config,
+    LossConfig,
+    MethodConfig,
+    PopulationConfig,
+    SearchConfig,
+)
 from lfs_ray.config.values import optional_of
 
 SECTIONS = [item.name for item in fields(Config) if is_dataclass(getattr(Config(), item.name))]
@@ -36,7 +42,8 @@ def test_the_defaults_are_in_range() -> None:
 
 def test_every_number_has_a_range_and_every_range_a_number() -> None:
     given = {(cls, key) for cls, ranges in RANGES.items() for key in ranges}
-    assert given == {(fields_of(Config)[section], key) for section, key in NUMBERS}
+    named = {(MethodConfig, "margins")}
+    assert given == {(fields_of(Config)[section], key) for section, key in NUMBERS} | named
 
 
 @pytest.mark.parametrize(("section", "key"), NUMBERS)
@@ -64,6 +71,9 @@ def test_every_number_is_finite(section: str, key: str, value: float) -> None:
          "optimizer.momentum must be at least 0 and below 1, got 1.0: lower it"),
         ("optimizer", "milestones_epochs", 0.0,
          "optimizer.milestones_epochs must be above 0, got 0.0: raise it"),
+        ("loss", "focal_gamma", -0.5,
+         "loss.focal_gamma must be from 0 to 10, got -0.5: raise it"),
+        ("search", "sigma", 0.0, "search.sigma must be above 0, got 0.0: raise it"),
         ("loss", "scale", 2000.0, "loss.scale must be from 1 to 1000, got 2000.0: lower it"),
         ("storage", "keep_last", -1, "storage.keep_last must be at least 0, got -1: raise it"),
     ],
@@ -80,6 +90,8 @@ def test_a_number_out_of_range_is_one_line(section: str, key: str, value: Any, l
         ("optimizer", "momentum", 0.0),
         ("optimizer", "clip_norm", 0.0),
         ("search", "start", -3.0),
+        ("loss", "margin", -0.5),
+        ("loss", "focal_gamma", 0.0),
         ("search", "seed", 2**63 - 1),
         ("worker", "gpus", 0.5),
     ],
@@ -90,9 +102,18 @@ def test_the_ends_of_a_range_belong_to_it_unless_said(section: str, key: str, va
 
 def test_what_a_population_inherits_is_judged_once() -> None:
     search = SearchConfig(rounds=0)
-    own = PopulationConfig(search=replace(search, sigma=-1.0))
+    own = PopulationConfig(search=replace(search, sigma=(0.1, -1.0)))
     config = Config(search=search, populations={"a": PopulationConfig(search=search), "b": own})
     assert range_mistakes(config) == [
         "search.rounds must be at least 1, got 0: raise it",
         "populations.b.search.sigma must be above 0, got -1.0: raise it",
+    ]
+
+
+def test_a_method_s_own_numbers_are_judged_under_its_name() -> None:
+    loss = LossConfig(scale=0.5)
+    method = MethodConfig(loss=replace(loss, name="am_softmax"), margins=(0.1, math.inf))
+    assert range_mistakes(Config(loss=loss, methods={"am": method})) == [
+        "loss.scale must be from 1 to 1000, got 0.5: raise it",
+        "methods.am.margins must be finite, got inf: write a finite number",
     ]

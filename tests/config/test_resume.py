@@ -44,15 +44,15 @@ def _changed(config: Config, path: str) -> Config:
 SHARED = [
     path
     for path in key_types()
-    if path.split(".")[0] not in ("populations", "report", "search", "loss")
+    if path.split(".")[0] not in ("populations", "methods", "report", "search", "loss")
 ]
 
 
 def _is_free(path: str) -> bool:
     section, key = path.split(".")
     return (
-        section in ("storage", "logging")
-        or path in ("run.dir", "run.name")
+        section in ("storage", "logging", "compare")
+        or path in ("run.dir", "run.name", "data.in_memory")
         or (section == "worker" and key in FREE_WORKER_KEYS)
     )
 

@@ -22,6 +22,9 @@ Colour = Literal["rgb", "bgr"]
         (Colour, "bgr", "bgr"),
         (tuple[float, ...], [1, 0.5], (1.0, 0.5)),
         (tuple[str, ...], [], ()),
+        (tuple[float, ...], 3, (3.0,)),
+        (tuple[float, ...], 0.1, (0.1,)),
+        (tuple[float, ...], "None", ()),
         (float | None, "none", None),
         (int | None, 4, 4),
     ],
@@ -49,6 +52,11 @@ def test_a_toml_value_becomes_a_value_of_the_type(
         (Colour, "gbr"),
         (Colour, ["rgb"]),
         (tuple[str, ...], "x"),
+        (tuple[str, ...], "none"),
+        (tuple[int, ...], 3),
+        (tuple[float, ...], True),
+        (tuple[float, ...], "0.5"),
+        (tuple[float, ...], ["none"]),
         (tuple[float, ...], [1.0, "2"]),
         (int, "none"),
         (float | None, "nothing"),
@@ -72,6 +80,8 @@ def test_a_toml_value_of_another_type_is_refused(kind: Any, value: object) -> No
         (Colour, ["rgb"], "rgb"),
         (tuple[float, ...], ["1", "2.5"], (1.0, 2.5)),
         (tuple[str, ...], [], ()),
+        (tuple[str, ...], ["none"], ("none",)),
+        (tuple[float, ...], ["None"], ()),
         (float | None, ["None"], None),
         (float | None, ["2"], 2.0),
     ],
@@ -94,6 +104,7 @@ def test_words_become_a_value_of_the_type(kind: Any, words: list[str], result: o
         (Colour, ["RGB"]),
         (int, ["none"]),
         (tuple[float, ...], ["1", "x"]),
+        (tuple[float, ...], ["1", "none"]),
     ],
 )
 def test_words_of_another_type_are_refused(kind: Any, words: list[str]) -> None:
@@ -110,16 +121,27 @@ def test_expected_says_what_a_value_must_be() -> None:
     assert expected(int) == "a whole number"
     assert expected(float | None) == "a number or none"
     assert expected(tuple[str, ...]) == "a list of texts"
+    assert expected(tuple[float, ...]) == "a number or a list of numbers"
+    assert expected(tuple[Colour, ...]) == "a list of names among rgb, bgr"
     assert expected(Colour) == "one of rgb, bgr"
 
 
 def test_an_example_can_be_read_back_and_is_near_what_was_meant() -> None:
     assert example(Colour, "bg") == '"bgr"'
     assert example(Colour, 7) == '"rgb"'
-    assert example(tuple[float, ...], 0) == "[0.5]"
+    assert example(tuple[float, ...], 0) == "0.5"
+    assert example(tuple[int, ...], 0) == "[4]"
     assert from_words(bool, [example(bool, "maybe")]) is True
 
 
 def test_show_writes_one_line() -> None:
     shown = show([None, True, "two\nlines", {"a": 1}, 0.5])
     assert shown == "[none, true, 'two\\nlines', a table, 0.5]"
+
+
+def test_one_number_of_a_list_key_is_shown_as_the_number() -> None:
+    assert show((0.5,)) == "0.5"
+    assert show((0.5, 1.0)) == "[0.5, 1.0]"
+    assert show(()) == "[]"
+    assert show(("a",)) == "['a']"
+    assert show([0.5]) == "[0.5]"  # as it stands in a file, where a number was wanted

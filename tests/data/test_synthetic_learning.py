@@ -11,14 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lfs_ray.config.sections import (
-    Config,
-    DataConfig,
-    LossConfig,
-    ModelConfig,
-    OptimizerConfig,
-    WorkerConfig,
-)
+from lfs_ray.config.machine import WorkerConfig
+from lfs_ray.config.sections import Config, DataConfig, LossConfig, ModelConfig, OptimizerConfig
 from lfs_ray.data.synthetic import SyntheticFaces, synthesize
 from lfs_ray.seeds import derive_seed
 from lfs_ray.training.material import Material, open_material

@@ -6,25 +6,27 @@ import math
 from dataclasses import replace
 from typing import Any, get_args
 
+import numpy as np
 import pytest
 from executor_cases import config_of
 
-from lfs_ray.config import sections
-from lfs_ray.config.fit import THETA_SIZES
+from lfs_ray.config import choices
 from lfs_ray.config.sections import Config, LossConfig, PopulationConfig, SearchConfig
 from lfs_ray.errors import ConfigError
 from lfs_ray.evaluation.verification import RULES
 from lfs_ray.execution.blueprint import (
-    SIZES,
+    DEFAULT_SCALE,
+    FIXED_MARGINS,
     build_populations,
     build_searcher,
     lengths,
     plan_population,
 )
-from lfs_ray.losses.catalogue import LOSSES, SEARCHED_LOSSES
+from lfs_ray.losses.catalogue import LOSSES, build_loss
 from lfs_ray.losses.spaces import SPACES as SPACES_OF_LOSSES
+from lfs_ray.losses.spec import HeadSize
 from lfs_ray.models.catalogue import BACKBONES
-from lfs_ray.search.forms import SPACES
+from lfs_ray.search.forms import SPACES, spaces_for
 from lfs_ray.search.policy import POLICIES
 from lfs_ray.search.rewards import SHAPINGS
 
@@ -43,38 +45,50 @@ def config_with(loss: LossConfig | None = None, **search: Any) -> Config:
 @pytest.mark.parametrize(
     ("choice", "offered"),
     [
-        (sections.LossName, LOSSES),
-        (sections.SpaceName, SPACES),
-        (sections.BackboneName, BACKBONES),
-        (sections.ShapingName, SHAPINGS),
-        (sections.RuleName, RULES),
-        (sections.PolicyName, {*POLICIES, "schedule"}),
+        (choices.BackboneName, BACKBONES),
+        (choices.ShapingName, SHAPINGS),
+        (choices.RuleName, RULES),
+        (choices.PolicyName, {*POLICIES, "schedule"}),
     ],
-    ids=["loss", "space", "backbone", "shaping", "rule", "policy"],
+    ids=["backbone", "shaping", "rule", "policy"],
 )
 def test_configuration_offers_what_there_is(choice: Any, offered: Any) -> None:
     assert sorted(get_args(choice)) == sorted(offered)
 
 
 def test_search_and_losses_know_the_same_spaces() -> None:
-    assert set(SPACES) == set(SPACES_OF_LOSSES)
+    for name, spec in LOSSES.items():
+        assert sorted(spaces_for(name)) == sorted(spec.spaces), name
+        assert spaces_for(name)[:1] == spec.spaces[:1]
 
 
-def test_search_and_losses_give_the_same_shift() -> None:
-    for name, form in SPACES.items():
-        size = form.size or 1
-        searcher = build_searcher(
-            SearchConfig(space=name),  # type: ignore[arg-type]
-            LossConfig(name="local" if size == 10 else "global"),
-        )
-        state = searcher.initial_state()
-        shifts = SPACES_OF_LOSSES[name]([-abs(x) if form.folded else x for x in state.mean], 32.0)
-        assert searcher.margin_of(state) == pytest.approx(sum(shifts) / len(shifts) / 32.0)
+@pytest.mark.parametrize("name", sorted(SPACES_OF_LOSSES))
+def test_search_and_losses_give_the_same_shift(name: str) -> None:
+    form = SPACES[name]
+    loss = LossConfig(name=next(iter(form.losses)))
+    searcher = build_searcher(SearchConfig(space=name), loss)
+    state = searcher.initial_state()
+    theta = searcher.space.project(np.array([state.mean]))[0].tolist()
+    shifts = SPACES_OF_LOSSES[name](theta, 32.0)
+    assert searcher.margin_of(state) == pytest.approx(sum(shifts) / len(shifts) / 32.0)
 
 
-def test_searched_losses_are_the_same_everywhere() -> None:
-    assert set(SIZES) == SEARCHED_LOSSES
-    assert SIZES == THETA_SIZES
+@pytest.mark.parametrize("name", sorted(name for name in LOSSES if LOSSES[name].spaces))
+def test_every_space_starts_at_a_theta_that_its_loss_takes(name: str) -> None:
+    for space in LOSSES[name].spaces:
+        searcher = build_searcher(SearchConfig(space=space), LossConfig(name=name))
+        mean_1D = np.array([searcher.initial_state().mean])
+        theta = searcher.space.project(mean_1D)[0].tolist()
+        size = HeadSize(num_classes=5, embedding_dim=4, epoch_images=1)
+        assert build_loss(name, theta=theta, space=space, size=size).scale == DEFAULT_SCALE
+
+
+def test_margins_of_hand_made_losses_are_those_of_the_catalogue() -> None:
+    cosine = {name for name, spec in LOSSES.items() if spec.margin_in_cosine}
+    assert FIXED_MARGINS.keys() == cosine | {"normface"}
+    for name in cosine:
+        option = LOSSES[name].options["margin"]
+        assert option.default == FIXED_MARGINS[name]
 
 
 # ---- lengths
@@ -136,7 +150,7 @@ def test_members_share_batches_where_their_thetas_differ(
 
 
 def test_selection_without_spread_has_its_own_batches() -> None:
-    config = config_with(policy="selection_only", members=2, sigma=0.0)
+    config = config_with(policy="selection_only", members=2, sigma=(0.0,))
     assert not plan_population(config, "main", 640)[0].shared_batches
 
 
@@ -174,7 +188,7 @@ def test_handmade_losses_show_their_margin() -> None:
 
 
 def test_searched_loss_takes_the_settings_of_the_section() -> None:
-    search = SearchConfig(start=0.2, sigma=0.03, shaping="rank", warmup_theta=0.1)
+    search = SearchConfig(start=(0.2,), sigma=(0.03,), shaping="rank", warmup_theta=(0.1,))
     searcher = build_searcher(search, LossConfig(name="local"))
     state = searcher.initial_state()
     assert state.mean == (0.2,) * 10
@@ -194,5 +208,5 @@ def test_schedule_replays_its_thetas() -> None:
 
 def test_space_that_does_not_fit_is_an_error() -> None:
     search = SearchConfig(space="released-local")
-    with pytest.raises(ConfigError, match="released-local has size 10"):
+    with pytest.raises(ConfigError, match=r"loss global must be one of .*; found released-local"):
         build_searcher(search, LossConfig(name="global"))

@@ -107,3 +107,43 @@ def test_one_sub_center_is_the_plain_classifier() -> None:
         one = CosineClassifier(5, 4, 1)
     x_BD = torch.randn(3, 5, generator=torch.Generator().manual_seed(1))
     assert torch.equal(one(x_BD), _classifier()(x_BD))
+
+
+# ---- sub-centres
+
+
+def test_a_class_has_the_cosine_of_its_nearest_sub_centre() -> None:
+    whole = CosineClassifier(5, 12)
+    classifier = CosineClassifier(5, 4, sub_centers=3)
+    classifier.weight_CD.data.copy_(whole.weight_CD)
+    x_BD = torch.randn(6, 5)
+    cos_BC, cos_BCK = classifier(x_BD), whole(x_BD)
+    assert cos_BC.shape == (6, 4)
+    for i in range(6):
+        for c in range(4):
+            assert cos_BC[i, c] == max(cos_BCK[i, 3 * c + k] for k in range(3))
+
+
+def test_only_the_nearest_sub_centre_has_a_gradient() -> None:
+    classifier = CosineClassifier(2, 2, sub_centers=2)
+    classifier.weight_CD.data.copy_(
+        torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0]])
+    )
+    classifier(torch.tensor([[1.0, 3.0]]))[0].backward(torch.tensor([1.0, 1.0]))
+    assert classifier.weight_CD.grad is not None
+    # Nearest to (1, 3) are (0, 1) of class 0 and (-1, 0) of class 1.
+    assert classifier.weight_CD.grad.abs().sum(dim=1).gt(0).tolist() == [False, True, True, False]
+
+
+def test_the_gradient_through_sub_centres() -> None:
+    classifier = CosineClassifier(5, 4, sub_centers=3).double()
+    x_BD = torch.randn(3, 5, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x, _: classifier(x), (x_BD, classifier.weight_CD))
+
+
+def test_one_sub_centre_is_the_plain_classifier() -> None:
+    torch.manual_seed(0)
+    one = CosineClassifier(5, 4, sub_centers=1)
+    x_BD = torch.randn(3, 5)
+    assert torch.equal(one.weight_CD, _classifier().weight_CD)
+    assert torch.equal(one(x_BD), _classifier()(x_BD))

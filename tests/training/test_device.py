@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from lfs_ray.config.sections import WorkerConfig
+from lfs_ray.config.machine import WorkerConfig
 from lfs_ray.errors import ConfigError
 from lfs_ray.training.device import autocast, device_name, prepare_process
 

@@ -2,17 +2,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from tiny_runs import EPOCH_IMAGES, tiny_config
 
 from lfs_ray.config.sections import LossConfig
 from lfs_ray.errors import RunError, TrainingError
-from lfs_ray.losses.margin import AmSoftmax, ArcFace, NormFace
 from lfs_ray.losses.searched import GlobalShift
 from lfs_ray.training.checkpoint import model_of
 from lfs_ray.training.material import Material
-from lfs_ray.training.trainer import Trainer, TrialResult, TrialSpec, loss_of
+from lfs_ray.training.trainer import Trainer, TrialResult, TrialSpec
 
 SPEC = TrialSpec(
     loss=LossConfig(scale=16.0),
@@ -133,38 +133,16 @@ def test_a_checkpoint_says_what_model_it_is_of(trainer: Trainer) -> None:
     assert model_of(trainer.facts(), name="c") == trainer.config.model
 
 
-@pytest.mark.parametrize(
-    ("loss", "margin"),
-    [(LossConfig(name="am_softmax"), 0.35), (LossConfig(name="am_softmax", margin=0.1), 0.1)],
-)
-def test_am_softmax_takes_its_own_margin_where_none_is_given(
-    loss: LossConfig, margin: float
-) -> None:
-    built = loss_of(replace(SPEC, loss=loss, theta=()))
-    assert isinstance(built, AmSoftmax)
-    assert built.margin == margin
-
-
-@pytest.mark.parametrize(
-    ("loss", "margin_rad"),
-    [(LossConfig(name="arcface"), 0.5), (LossConfig(name="arcface", margin=0.1), 0.1)],
-)
-def test_arcface_takes_its_own_margin_where_none_is_given(
-    loss: LossConfig, margin_rad: float
-) -> None:
-    built = loss_of(replace(SPEC, loss=replace(loss, rule="easy", grad="detached"), theta=()))
-    assert isinstance(built, ArcFace)
-    assert (built.margin_rad, built.rule, built.grad) == (margin_rad, "easy", "detached")
-
-
-def test_a_margin_that_other_populations_use_is_nothing_to_normface() -> None:
-    loss = LossConfig(name="normface", margin=0.5, scale=20.0)
-    built = loss_of(replace(SPEC, loss=loss, theta=()))
-    assert type(built) is NormFace
-    assert built.scale == 20.0
-
-
-def test_a_searched_loss_is_built_from_theta_in_its_space() -> None:
-    built = loss_of(SPEC)
+def test_a_searched_loss_is_built_from_theta_in_its_space(trainer: Trainer) -> None:
+    built = trainer.loss_of(SPEC)
     assert isinstance(built, GlobalShift)
     assert built.shift == pytest.approx(16.0 * 0.2)
+
+
+def test_decoded_once_or_every_time_trains_the_same(faces: str, material: Material) -> None:
+    weights = []
+    for in_memory in (False, True):
+        trainer = Trainer(tiny_config(faces, data={"in_memory": in_memory}), material)
+        trainer.train(SPEC, None)
+        weights.append(trainer.arrays())
+    assert all(np.array_equal(weights[0][name], weights[1][name]) for name in weights[0])
