@@ -31,6 +31,7 @@ from executor_cases import (
     results,
     rows_by_trial,
 )
+from own_members import KEEP_OWN, OWN_FAULTS, needed_checkpoints
 from scripted import run_undisturbed
 from scripted_runner import RAISES, ScriptedRunner, Trial, accidents_that_happened, trainings
 
@@ -185,6 +186,26 @@ class ExecutorContract:
         assert self.run_to_end(config, storage, make_runner) == ""
         assert accidents_that_happened(tmp_path / "marks") == 4
         assert results(config, storage) == reference(config, FAULTY)
+
+    def test_members_that_keep_something_of_their_own_survive_too(self, tmp_path: Path) -> None:
+        config = config_of(KEEP_OWN, keep_last=2, compact_rounds=2)
+        storage = new_storage(tmp_path, config)
+        trials = [("weights", 1, 0), ("weights", 3, 2), ("momentum", 2, 1), ("both", 3, 0)]
+        make_runner = functools.partial(
+            ScriptedRunner,
+            script=OWN_FAULTS,
+            storage=storage,
+            marks=tmp_path / "marks",
+            accidents={
+                **{("train", trial): self.deadly for trial in trials},
+                ("store", ("both", 1, 2)): self.deadly,
+            },
+        )
+        assert self.run_to_end(config, storage, make_runner) == ""
+        assert accidents_that_happened(tmp_path / "marks") == 5
+        assert results(config, storage) == reference(config, OWN_FAULTS)
+        for name in config.populations:
+            assert checkpoints_left(storage, name) == needed_checkpoints(storage, name)
 
     def test_journal_is_used_after_a_restart(self, tmp_path: Path) -> None:
         config = config_of(LEARNS_ONLY)

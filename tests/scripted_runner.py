@@ -85,9 +85,10 @@ class ScriptedRunner:
         """Read the parent as training does, then say what the script says."""
         self._note("trained", lease)
         self._happen("train", lease)
-        if lease.parent is not None:
-            weights = self.storage.read(lease.parent.checkpoint.name).decode()
-            assert weights == lease.parent.checkpoint.digest, "these are not the parent's weights"
+        for parent in (lease.parent, lease.momentum):
+            if parent is not None:
+                weights = self.storage.read(parent.checkpoint.name).decode()
+                assert weights == parent.checkpoint.digest, "these are not the parent's weights"
         outcome = self.script.outcome(lease)
         if outcome.error:
             raise ValueError(outcome.error.removeprefix("ValueError: "))

@@ -77,3 +77,10 @@ def test_impossible_streams(bad: tuple[int, int, int]) -> None:
 def test_impossible_flips(bad: tuple[int, int, float]) -> None:
     with pytest.raises(ValueError, match="probability in"):
         stream_flips(0, *bad)
+
+
+def test_first_permutation_twice_and_all_others_one_epoch_later() -> None:
+    usual = stream_indices(3, 7, 0, 4 * 7).reshape(4, 7)
+    late = stream_indices(3, 7, 0, 4 * 7, repeat_first=True).reshape(4, 7)
+    assert np.array_equal(late, usual[[0, 0, 1, 2]])
+    assert np.array_equal(stream_indices(3, 7, 5, 9, repeat_first=True), late.ravel()[5:14])

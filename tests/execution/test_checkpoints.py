@@ -76,6 +76,45 @@ def test_a_changed_parent_is_one_line(tmp_path: Path, change: str) -> None:
     assert len(str(error.value).splitlines()) == 1
 
 
+def test_a_trial_starts_from_its_parent_with_the_momentum_of_another(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(Storage(tmp_path), keep=0)
+    states = [
+        {"backbone.w": np.full(2, i), "momentum.backbone.w": np.full(2, 10 * i), "scaler.s": i}
+        for i in np.arange(2, dtype=np.float64)
+    ]
+    first, second = (
+        parent_of(checkpoints.store(lease_of(i), state, {})) for i, state in enumerate(states)
+    )
+    assert checkpoints.start_of(lease_of(2)) is None
+    plain = checkpoints.start_of(lease_of(2, first))
+    assert plain is not None
+    assert {name: array.max() for name, array in plain.items()} == {
+        "backbone.w": 0.0,
+        "momentum.backbone.w": 0.0,
+        "scaler.s": 0.0,
+    }
+    mixed = checkpoints.start_of(replace(lease_of(2, first), momentum=second))
+    assert mixed is not None
+    assert {name: array.max() for name, array in mixed.items()} == {
+        "backbone.w": 0.0,
+        "momentum.backbone.w": 10.0,
+        "scaler.s": 0.0,
+    }
+
+
+def test_momentum_that_only_one_has_is_not_invented(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(Storage(tmp_path), keep=2)
+    with_it = {"backbone.w": np.ones(2), "momentum.backbone.w": np.ones(2)}
+    without = {"backbone.w": np.zeros(2)}
+    first, second = (
+        parent_of(checkpoints.store(lease_of(i), state, {}))
+        for i, state in enumerate((with_it, without))
+    )
+    mixed = checkpoints.start_of(replace(lease_of(2, first), momentum=second))
+    assert mixed is not None
+    assert list(mixed) == ["backbone.w"]
+
+
 def test_a_parent_of_another_size_is_refused(tmp_path: Path) -> None:
     storage = Storage(tmp_path)
     stored = Checkpoints(storage, keep=2).store(lease_of(0), ARRAYS, {})

@@ -199,6 +199,70 @@ def test_parent_whose_file_is_gone_or_cut_off_is_named(storage: Interrupted) -> 
         files.parent_of(committed)
 
 
+def own_round(storage: Storage, number: int, rewards: tuple[float, ...]) -> ClosedRound:
+    """A closed round all of whose trials are stored."""
+    best = rewards.index(max(rewards))
+    won = closed(storage, number, max(rewards), best)
+    own = {
+        member: Parent(
+            round=number, member=member, checkpoint=checkpoint_of(storage, number, member)
+        )
+        for member in range(len(rewards))
+    }
+    rows = tuple(
+        {
+            **won.rows[0],
+            "member": member,
+            "reward": reward,
+            "selected": member == best,
+            "checkpoint": own[member].checkpoint.name,
+        }
+        for member, reward in enumerate(rewards)
+    )
+    return ClosedRound(rows, STATE, own[best], own)
+
+
+def test_trials_that_members_go_on_from_come_back_after_a_restart(storage: Interrupted) -> None:
+    files = files_of(storage, start_generation(storage, ["p"]), compact_rounds=2)
+    last = [own_round(storage, number, (0.5, 0.4)) for number in (0, 1)]
+    for one in last:
+        files.commit(one)
+    files = files_of(storage, start_generation(storage, ["p"]))
+    rounds = files.committed()
+    assert len(storage.list(trials_folder("p"))) == 1
+    assert files.own_of(rounds[-1]) == last[-1].own
+    assert files.parent_of(rounds[-1]) == last[-1].parent
+    storage.write(last[-1].own[1].checkpoint.name, b"cut")
+    with pytest.raises(RunError, match=r"must be a file of 7 bytes, found 3 at .*member-0001"):
+        files.own_of(rounds[-1])
+
+
+def test_all_checkpoints_of_the_last_round_alone_are_kept(storage: Interrupted) -> None:
+    files = files_of(storage, start_generation(storage, ["p"]))
+    files.commit(own_round(storage, 0, (0.9, 0.4)))
+    files.commit(own_round(storage, 1, (0.3, 0.4)))
+    assert left(storage) == [0, 1, 1]
+    files = files_of(storage, start_generation(storage, ["p"]))
+    files.committed()
+    files.tidy()
+    assert left(storage) == [0, 1, 1]
+    files.commit(closed(storage, 2))
+    assert left(storage) == [0, 2]
+
+
+def test_round_with_one_stored_trial_has_nothing_of_its_own(storage: Interrupted) -> None:
+    files = files_of(storage, start_generation(storage, ["p"]))
+    files.commit(closed(storage, 0))
+    (committed,) = files.committed()
+    assert files.own_of(committed) == {}
+    assert sorted(committed.metadata) == [
+        "checkpoint_bytes",
+        "checkpoint_digest",
+        "generation",
+        "policy_digest",
+    ]
+
+
 # ---- journal
 
 

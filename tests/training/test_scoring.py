@@ -50,6 +50,16 @@ def test_flip_sums_an_image_and_its_mirror() -> None:
     np.testing.assert_allclose(found, both / np.linalg.norm(both, axis=1, keepdims=True))
 
 
+def test_images_of_another_colour_order_are_turned_into_the_models() -> None:
+    images = some_images()
+    bgr = replace(MODEL, colour="bgr")
+    expected = embed(TopLeft(), images[..., ::-1].copy(), bgr, PLAIN, CPU)
+    assert np.array_equal(embed(TopLeft(), images, bgr, PLAIN, CPU, colour="rgb"), expected)
+    as_they_are = embed(TopLeft(), images, bgr, PLAIN, CPU, colour="bgr")
+    assert np.array_equal(as_they_are, embed(TopLeft(), images, bgr, PLAIN, CPU))
+    assert not np.array_equal(as_they_are, expected)
+
+
 def pairs_of(folds: int) -> Pairs:
     """Four images of two people; in each fold one pair of one person, one of both."""
     return Pairs(
