@@ -31,7 +31,8 @@ LEAST_MEMBERS = 3
 """Fewer finished members tell a CMA-ES nothing (`cma` refuses them)."""
 LEAST_DEVIATION = 0.2
 """Of the widest axis, in units of sigma: a model that trains never stops to change its optimum."""
-GREATEST_DEVIATION = 4.0
+GREATEST_DEVIATION = 1.5
+"""Both by simulation (benchmarks/search_regret.py): wider draws cost more than they find."""
 CACHED = 8
 """Strategies kept, one a population at least; all can be made again from the history."""
 
@@ -64,7 +65,7 @@ class EvolutionPolicy:
         """Draws (n, D) of the normal distribution that the history leads to."""
         strategy = copy.deepcopy(_strategy(len(self.start.mean), state.history))
         strategy.opts["randn"].generator = np.random.default_rng(seed)
-        unit_ND = np.array(strategy.ask(max(n, 2)))[:n]
+        unit_ND = np.array(strategy.ask(n))
         mean_D, std_D = np.asarray(self.start.mean), np.asarray(self.start.std)
         return np.asarray(mean_D + std_D * unit_ND)
 
@@ -110,10 +111,12 @@ def _strategy(size: int, history: tuple[Rows, ...]) -> cma.CMAEvolutionStrategy:
 
 
 def _told(strategy: cma.CMAEvolutionStrategy, rows: Rows) -> cma.CMAEvolutionStrategy:
-    """A new strategy, one round further."""
+    """A new strategy, one round further; the same if fewer finished than it takes parents."""
+    if len(rows) < strategy.sp.weights.mu:
+        return strategy
     strategy = copy.deepcopy(strategy)
     strategy.opts["randn"].generator = np.random.default_rng(0)
-    strategy.ask(len(rows))  # `cma` demands it between two tells; what it gives is not used
+    strategy.ask(1)  # `cma` demands it between two tells; what it gives is not used
     strategy.tell(
         [np.array(row[1:]) for row in rows], [-row[0] for row in rows], check_points=False
     )
@@ -127,6 +130,8 @@ def _new(size: int, members: int) -> cma.CMAEvolutionStrategy:
         [0.0] * size,
         1.0,
         {
+            # Mirrors are told apart by what was asked; here only what was drawn is known.
+            "CMA_mirrors": 0,
             "popsize": members,
             "randn": SeededNormal(),
             "seed": np.nan,

@@ -54,19 +54,34 @@ def golden() -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.parametrize("score", ["gaussian", "released"])
 @pytest.mark.parametrize("shaping", ["std", "range"])
-def test_golden_trace(shaping: str) -> None:
-    # Derived in float64: Adam 0.05, betas (0.5, 0.999), eps 1e-8, sigma 0.2, start 0.30.
-    policy = build_policy("reinforce", SPACE, PAPER)
+def test_golden_trace(shaping: str, score: str) -> None:
+    # Derived in float64: Adam 0.05, betas (0.5, 0.999), eps 1e-8, sigma 0.2, start 0.30. The
+    # released score puts -abs(draw), which is executed in a folded space, into the density.
+    compat = frozenset({"unfolded_score"} if score == "released" else ())
+    space = build_space("raw") if score == "released" else SPACE
+    policy = build_policy("reinforce", space, dataclasses.replace(PAPER, compat=compat))
     state, before = policy.initial_state(), 0.0
-    for row in (row for row in golden() if row["shaping"] == shaping):
+    rows = [row for row in golden() if (row["shaping"], row["score"]) == (shaping, score)]
+    assert len(rows) == 3
+    for row in rows:
         draws = [float(row[f"draw_{i}"]) for i in range(4)]
         rewards = [float(row[f"reward_{i}"]) for i in range(4)]
-        state = policy.update(state, closed(draws, rewards, shaping))
+        state = policy.update(state, closed(draws, rewards, shaping, space))
         gradient = 2.0 * state.first_moment[0] - before  # beta1 = 0.5
         before = state.first_moment[0]
         assert gradient == pytest.approx(float(row["gradient"]), abs=1e-8), row
         assert state.mean[0] == pytest.approx(float(row["mean"]), abs=1e-8), row
+
+
+def test_paper_has_the_numbers_of_the_paper_unless_others_are_given() -> None:
+    paper = build_policy("paper", SPACE, PolicySettings(start=0.3))
+    asked = build_policy("reinforce", SPACE, PAPER)
+    assert paper == asked
+    assert paper.initial_state().std == (0.2,)
+    own = PolicySettings(start=0.3, sigma=0.1, learning_rate=0.02)
+    assert build_policy("paper", SPACE, own) == build_policy("reinforce", SPACE, own)
 
 
 @pytest.mark.parametrize("name", [name for name in SPACES if SPACES[name].folded])
