@@ -108,9 +108,7 @@ def test_the_second_epoch_repeats_the_first(
 
 
 @pytest.mark.parametrize("name", ["global", "local"])
-def test_the_loss_in_probability_space_is_built(
-    faces: str, material: Material, name: str
-) -> None:
+def test_the_loss_in_probability_space_is_built(faces: str, material: Material, name: str) -> None:
     search = SearchConfig(compat=("probability_space_loss", "released_scale"))
     given = PopulationConfig(search=search, loss=LossConfig(name=name, scale=16.0))
     settled = with_switches(given, OptimizerConfig())
