@@ -129,7 +129,7 @@ def _fixed_first_epochs(population: PopulationConfig) -> PopulationConfig:
 
 
 def _first_theta(population: PopulationConfig) -> tuple[float, ...]:
-    """Theta of a_raw = -1 times the released code's factor; local: in the first bin, else a = 0."""
+    """Theta of a_raw = -1 with the released factor; local: in the first bin, else a = 0."""
     loss, scale = population.loss, population.loss.scale
     if scale is None or not 1.0 <= scale <= 1000.0:  # out of range: said elsewhere
         scale = _DEFAULT_SCALE
