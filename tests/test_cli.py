@@ -218,7 +218,7 @@ def test_a_report_set_may_be_added_to_a_finished_run(
 ) -> None:
     run = tmp_path / "run"
     assert lfs_ray("search", config_file, "--run-dir", str(run), "--search.rounds", "1") == 0
-    report = ("--report.few.images", faces, "--report.few.pairs", write_pairs(tmp_path / "p.tsv"))
+    report = report_flags(faces, write_pairs(tmp_path / "p.tsv"))
     resume = ("search", "--run-dir", str(run), "--resume", "must")
     assert lfs_ray(*resume, *report) == 0
     assert "few_accuracy" in pd.read_csv(run / "results.csv")
@@ -381,6 +381,16 @@ def test_bad_data_are_one_line_and_leave_nothing(
     assert not (tmp_path / "runs").exists()
 
 
+def report_keys(faces: str, pairs: str) -> dict[str, Any]:
+    """A report set of people that are trained on: its accuracy means nothing."""
+    return {"images": faces, "pairs": pairs, "shares_people": True}
+
+
+def report_flags(faces: str, pairs: str) -> list[str]:
+    keys = report_keys(faces, pairs)
+    return [f"--report.few.{key}={value}" for key, value in keys.items()]
+
+
 def pair_keys(faces: str, path: str) -> dict[str, Any]:
     return {"data": {"validation_images": faces, "validation_pairs": path}}
 
@@ -404,7 +414,7 @@ def test_bad_pairs_are_one_line_and_leave_nothing(
     sections: dict[str, Any] = (
         pair_keys(faces, path)
         if place == "validation"
-        else {"report": {"few": {"images": faces, "pairs": path}}}
+        else {"report": {"few": report_keys(faces, path)}}
     )
     file, run = write_config(tmp_path, faces, **sections), tmp_path / "run"
     code = lfs_ray("search", file, "--run-dir", str(run), "--dry-run")
@@ -438,7 +448,7 @@ def test_pairs_that_no_rule_can_score_are_found_before_training(
 ) -> None:
     path = tmp_path / "pairs.tsv"
     path.write_text("fold\tsame\ta\tb\n0\t1\tp00000/000.jpg\tp00000/001.jpg\n")
-    report = {"report": {"few": {"images": faces, "pairs": str(path)}}}
+    report = {"report": {"few": report_keys(faces, str(path))}}
     sections = report if place.startswith("report") else pair_keys(faces, str(path))
     file = write_config(tmp_path, faces, **sections)
     assert lfs_ray("search", file, "--run-dir", str(tmp_path / "run")) == 1
@@ -458,7 +468,21 @@ def test_pairs_that_no_rule_can_score_are_found_before_training(
         ({"search": {"membres": 3}}, r"keys must be known, got search\.membres .*search\.members"),
         ({"search": {"members": "two"}}, r"search\.members must be a whole number, got 'two'"),
         ({"surch": {"members": 3}}, r"keys must be known, got surch"),
-        ({"search": {"space": "released-local"}}, r"loss\.name must be local for space"),
+        (
+            {"search": {"space": "released-local"}},
+            r"search\.space must be one of margin, .* for loss global, got released-local: ",
+        ),
+        (
+            {"loss": {"name": "arcfase"}},
+            r"loss\.name must be one of .*'arcfase': did you mean 'arcface'",
+        ),
+        (
+            {"loss": {"name": "arcface", "margin": 4}, "search": {"policy": "fixed"}},
+            r"option margin of loss 'arcface' must be in \[0, 3\.1416\), found 4\.0: ",
+        ),
+        ({"search": {"sigma": "wide"}}, r"search\.sigma must be a number or a list of numbers"),
+        ({"search": {"start": 1.5}}, r"search\.start must lie in \[0, 1\] .*, got 1\.5: "),
+        ({"search": {"sigma": -1}}, r"search\.sigma must be above 0, got -1\.0: raise it"),
     ],
 )
 def test_a_bad_configuration_is_one_line_and_leaves_nothing(
@@ -662,7 +686,7 @@ def test_evaluate_scores_a_model_as_the_run_does(
     faces: str, config_file: str, tmp_path: Path, capsys: Capture
 ) -> None:
     run, pairs = tmp_path / "run", write_pairs(tmp_path / "pairs.tsv")
-    report = ("--report.few.images", faces, "--report.few.pairs", pairs)
+    report = report_flags(faces, pairs)
     assert lfs_ray("search", config_file, "--run-dir", str(run), "--search.rounds=1", *report) == 0
     (expected,) = pd.read_csv(run / "results.csv")["few_accuracy"]
     model = run / "populations" / "main" / "model.safetensors"

@@ -70,7 +70,8 @@ def as_training(config: Config, schedule: str) -> Config:
 def with_schedule(config: Config, path: str) -> Config:
     """The configuration with its populations replaced by one that replays a schedule.
 
-    Loss, space, round length and seed are the schedule's; everything else is the configuration's.
+    Loss, space, round length and seed are the schedule's; start, sigma and warm-up of a search are
+    left out, since they may be of another loss; everything else is the configuration's.
 
     Raises:
         ConfigError: the file is missing or not a schedule; every mistake, one line each.
@@ -92,7 +93,10 @@ def with_schedule(config: Config, path: str) -> Config:
         members=1,
         rounds=len(rounds),
         script=script,
+        start=(),
+        sigma=(),
         warmup_epochs=0.0,
+        warmup_theta=(),
     )
     return replace(config, search=search, loss=loss, populations={})
 

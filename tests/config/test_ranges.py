@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import pytest
 
-from lfs_ray.config.keys import fields_of
+from lfs_ray.config.keys import fields_of, named_entry
 from lfs_ray.config.ranges import RANGES, range_mistakes
 from lfs_ray.config.sections import (
     Config,
@@ -42,7 +42,7 @@ def test_the_defaults_are_in_range() -> None:
 
 def test_every_number_has_a_range_and_every_range_a_number() -> None:
     given = {(cls, key) for cls, ranges in RANGES.items() for key in ranges}
-    named = {(MethodConfig, "margins")}
+    named = {(MethodConfig, ReportConfig, "margins"), (ReportConfig, "pairs_per_fold")}
     assert given == {(fields_of(Config)[section], key) for section, key in NUMBERS} | named
 
 

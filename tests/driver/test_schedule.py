@@ -9,6 +9,7 @@ from tiny_runs import lfs_ray, tiny_config
 from lfs_ray.config.sections import LossConfig
 from lfs_ray.driver.schedule import as_training, with_schedule
 from lfs_ray.errors import ConfigError
+from lfs_ray.execution.fit import population_mistakes
 from lfs_ray.training.checkpoint import decode
 from lfs_ray.trials.read import read_trials
 
@@ -86,6 +87,34 @@ def test_a_replay_takes_the_schedules_own_keys(faces: str, tmp_path: Path) -> No
     assert config.loss == LossConfig(name="global", scale=24.0)
     assert config.populations == {}
     assert config.optimizer == before.optimizer
+
+
+def test_a_replay_is_of_its_own_space_and_loss(faces: str, tmp_path: Path) -> None:
+    """What the configuration says of the search of another loss does no harm."""
+    other = {"start": [0.1] * 10, "sigma": [0.2] * 10, "warmup_theta": [0.3] * 10}
+    before = tiny_config(faces, loss={"name": "local"}, search=other)
+    assert population_mistakes(with_schedule(before, written(tmp_path))) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        ('space = "margin"', 'space = "angle"', "search.space must be one of margin, raw, log, "),
+        ('space = "margin"', 'space = "raw"', "search.script must lie in [-inf, 0] (a of space"),
+        ("theta = [0.2]", "theta = 0.7", "search.script must lie in [0, 0.5] (margin of space"),
+        ('name = "global"', 'name = "local"', "search.script must hold 10 for each round of "),
+        ('name = "global"', 'name = "globe"', "loss.name must be one of "),
+        ('name = "global"', 'name = "arcface"', "search.policy must be fixed for loss arcface, "),
+        ("scale = 24.0", "margin = 0.2", "options of loss 'global' must be among "),
+    ],
+)
+def test_a_schedule_of_another_space_or_loss_is_refused_in_one_line(
+    faces: str, tmp_path: Path, old: str, new: str, line: str
+) -> None:
+    assert GOOD.count(old) == 1
+    config = with_schedule(tiny_config(faces), written(tmp_path, GOOD.replace(old, new)))
+    (found,) = population_mistakes(config)
+    assert found.startswith(line)
 
 
 def test_training_is_one_member_without_search(faces: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from lfs_ray.config.dump import dump_toml
 from lfs_ray.config.load import read_config
 from lfs_ray.config.resolve import resolve
 from lfs_ray.execution.fit import population_mistakes, with_losses_resolved
+from lfs_ray.losses.catalogue import LOSSES
 
 FIXED = {"policy": "fixed"}
 
@@ -27,6 +29,10 @@ def _mistakes(**table: Any) -> list[str]:
         (
             {"search": {"members": 1}},
             "search.members must be at least 2 for policy reinforce, got 1",
+        ),
+        (
+            {"search": {"members": 1, "policy": "selection_only"}},
+            "search.members must be at least 2 for policy selection_only, got 1: raise it",
         ),
         (
             {"search": {"policy": "random"}},
@@ -59,6 +65,31 @@ def _mistakes(**table: Any) -> list[str]:
         (
             {"search": {"start": 1.5}},
             "search.start must lie in [0, 1] (space margin, margin, unit cosine), got 1.5: ",
+        ),
+        (
+            {"search": {"start": [0.1, 0.2]}, "loss": {"name": "local"}},
+            "search.start must hold 1 or 10 numbers, got 2: ",
+        ),
+        ({"search": {"sigma": [0.1, 0.2]}}, "search.sigma must hold 1 number, got 2: "),
+        (
+            {"search": {"warmup_theta": [0.1, 0.2]}, "loss": {"name": "local"}},
+            "search.warmup_theta must hold 1 or 10 numbers, got 2: give one for all components",
+        ),
+        (
+            {"search": {"policy": "schedule", "members": 1, "script": [0.1, 1.5, 2.5]}},
+            "search.script must lie in [0, 1] (margin of space margin), got 1.5: move it into",
+        ),
+        (
+            {"search": {**FIXED, "warmup_theta": [0.1] * 9 + [-0.1]}, "loss": {"name": "local"}},
+            "search.warmup_theta must lie in [0, 1] (margin_9 of space margin), got -0.1: ",
+        ),
+        (
+            {"loss": {"name": "arcface", "options": ["t"]}, "search": FIXED},
+            "loss.options must be texts name=value, got 't': write it like 't=0.2'",
+        ),
+        (
+            {"loss": {"name": "normface", "rule": "easy"}, "search": FIXED},
+            "options of loss 'normface' must be among ",
         ),
         ({"search": {"start": [0.1, 0.2]}}, "search.start must hold 1 number, got 2: "),
         (
@@ -96,6 +127,11 @@ def test_what_does_not_fit_is_one_line(table: dict[str, Any], start: str) -> Non
         {"search": FIXED, "loss": {"name": "normface"}},
         {"search": {"space": "released-local"}, "loss": {"name": "local"}},
         {"search": {"space": "raw", "start": -2.0, "warmup_theta": -2.0}},
+        {"search": {"space": "log", "start": 9.0}},
+        {"search": {"start": 0.0, "warmup_theta": 1.0}},
+        {"search": {**FIXED, "space": "nothing"}, "loss": {"name": "normface"}},
+        {"search": {**FIXED, "script": [5.0]}},
+        {"search": {"warmup_theta": [0.1] * 10}, "loss": {"name": "local"}},
         {"search": {"space": "margin", "start": [0.1] * 10}, "loss": {"name": "local"}},
     ],
 )
@@ -143,3 +179,41 @@ def test_a_resolved_run_says_scale_space_and_options_of_every_loss() -> None:
     assert resolved.populations["search"].search.space == "margin"
     assert read_config(dump_toml(resolved), place="the test") == resolved
     assert with_losses_resolved(resolved) == resolved
+
+
+@pytest.mark.parametrize("name", sorted(LOSSES))
+def test_every_loss_fits_with_what_its_resolved_run_says(name: str) -> None:
+    search = {} if LOSSES[name].spaces else FIXED
+    config, wrong = build_config({"loss": {"name": name}, "search": search}, place="the test")
+    assert not wrong
+    assert population_mistakes(config) == []
+    resolved = with_losses_resolved(resolve(config, name="r"))
+    assert population_mistakes(resolved) == []
+    read = read_config(dump_toml(resolved), place="config.toml")
+    assert (read, with_losses_resolved(read)) == (resolved, resolved)
+    main = resolved.populations["main"]
+    assert main.search.space == (LOSSES[name].spaces[0] if LOSSES[name].spaces else "")
+
+
+def test_what_resolving_leaves_as_it_is() -> None:
+    """A template that no population uses may be unfit, and a space that was named stays."""
+    table = {
+        "loss": {"name": "nothing", "margin": 9.0},
+        "populations": {"a": {"loss": {"name": "global"}, "search": {"space": "raw"}}},
+    }
+    config, _ = build_config(table, place="the test")
+    resolved = with_losses_resolved(config)
+    assert resolved.loss == config.loss
+    assert resolved.populations["a"].search == config.populations["a"].search
+    assert resolved.populations["a"].loss.scale == 32.0
+
+
+def test_the_search_s_own_words_become_keys() -> None:
+    """Every mistake that a searcher finds in a population begins with a key."""
+    tables = [{"start": math.pi}, {"start": [1.0, 1.0]}, {"sigma": [1.0, 1.0]}]
+    for search in tables:
+        (line,) = _mistakes(search=search)
+        (key,) = search
+        assert line.startswith(f"search.{key} must ")
+        assert ", got " in line
+        assert "found" not in line
