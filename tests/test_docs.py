@@ -20,7 +20,8 @@ from lfs_ray.errors import ConfigError
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 CHANGELOG = (ROOT / "CHANGELOG.md").read_text("utf-8")
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("experiments/**/*.md")])
+FOLDERS = ("*.md", "docs/**/*.md", "experiments/**/*.md")
+DOCUMENTS = sorted(path for folder in FOLDERS for path in ROOT.glob(folder))
 WORDS = [
     *("theta", "draw", "search space", "policy", "population", "member", "round", "trial"),
     *("parent", "reward", "advantage", "worker", "lease", "schedule", "run"),
