@@ -13,6 +13,7 @@ from lfs_ray.config.sections import (
     LossConfig,
     MethodConfig,
     PopulationConfig,
+    ReportConfig,
     SearchConfig,
 )
 from lfs_ray.config.values import optional_of
@@ -42,7 +43,9 @@ def test_the_defaults_are_in_range() -> None:
 
 def test_every_number_has_a_range_and_every_range_a_number() -> None:
     given = {(cls, key) for cls, ranges in RANGES.items() for key in ranges}
-    named = {(MethodConfig, ReportConfig, "margins"), (ReportConfig, "pairs_per_fold")}
+    entries = [entry for entry in map(named_entry, fields_of(Config).values()) if entry]
+    named = {(entry, key) for entry in entries for key in _numbers(entry)}
+    assert {(MethodConfig, "margins"), (ReportConfig, "pairs_per_fold")} <= named
     assert given == {(fields_of(Config)[section], key) for section, key in NUMBERS} | named
 
 
