@@ -39,10 +39,13 @@ class KilledRun:
     rounds: int
     members: int
     environment: dict[str, str]
+    command: str = "search"
+    population: str = "main"
+    """Whose rounds and trials count; `*`: those of all populations."""
 
     def start(self, *words: str) -> subprocess.Popen[bytes]:
         """Start the command in a session of its own; it writes to a log beside the run."""
-        args = ["search", self.file, "--run-dir", str(self.run_dir), *words]
+        args = [self.command, self.file, "--run-dir", str(self.run_dir), *words]
         with open(self.log, "ab") as log:
             return subprocess.Popen(
                 [sys.executable, "-c", COMMAND, *args],
@@ -80,12 +83,13 @@ class KilledRun:
     @property
     def rounds_closed(self) -> int:
         """Committed rounds."""
-        return self._count("populations/main/trials/round-*")
+        return self._count(f"populations/{self.population}/trials/round-*")
 
     @property
     def trials_complete(self) -> int:
         """Trials that are written down."""
-        return self.rounds_closed * self.members + self._count("populations/main/journal/round-*")
+        journal = self._count(f"populations/{self.population}/journal/round-*")
+        return self.rounds_closed * self.members + journal
 
     def _is_due(self, instant: Instant, generations: int) -> bool:
         started = self._count("generations/*.json") > generations

@@ -52,9 +52,8 @@ def _data(data: DataConfig) -> Iterator[str]:
 
 
 def _report(report: ReportConfig, where: str) -> Iterator[str]:
-    for key, value in (("images", report.images), ("pairs", report.pairs)):
-        if not value:
-            yield f"{where}.{key} must be given, got nothing: set it, or remove the report set"
+    if not report.images:
+        yield f"{where}.images must be given, got nothing: set it, or remove the report set"
 
 
 def _both(first: tuple[str, str], second: tuple[str, str]) -> Iterator[str]:

@@ -18,6 +18,7 @@ from lfs_ray.config.sections import (
     MethodConfig,
     ModelConfig,
     OptimizerConfig,
+    ReportConfig,
     RewardConfig,
     RunConfig,
     SearchConfig,
@@ -130,6 +131,7 @@ RANGES: dict[type, dict[str, Range]] = {
         "bootstrap_samples": at_least(100),
     },
     MethodConfig: {"margins": FINITE},
+    ReportConfig: {"pairs_per_fold": at_least(1)},
     StorageConfig: {"keep_last": NOT_NEGATIVE, "compact_rounds": NOT_NEGATIVE},
 }
 
@@ -146,6 +148,8 @@ def range_mistakes(config: Config) -> list[str]:
     for name, method in config.methods.items():
         start = base_of_method(config.search, config.loss, method.loss.name)
         mistakes += _mistakes(method, start, f"methods.{name}")
+    for name, report in config.report.items():
+        mistakes += _mistakes(report, None, f"report.{name}")
     return mistakes
 
 

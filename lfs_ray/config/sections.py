@@ -79,7 +79,7 @@ class ModelConfig:
     classifier: Literal["dense", "chunked"] = "dense"
     """All logits at once, or one chunk of the classes at a time: slower, without a matrix as long
     as there are classes; the same numbers to rounding."""
-    classifier_chunk: int = 8192
+    classifier_chunk: int = 4096
     """Classes a chunk of `chunked`."""
 
 
@@ -198,7 +198,9 @@ class ReportConfig:
     images: str = ""
     """Folder or packed set with the images."""
     pairs: str = ""
-    """Pair list."""
+    """Pair list; empty: pairs are made of the people of a packed set."""
+    pairs_per_fold: int = 300
+    """Same-identity pairs, and as many different ones, in each of ten made folds."""
     shares_people: bool = False
     """Whether people of the training or reward set may be in it: names that only look alike."""
 

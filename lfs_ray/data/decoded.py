@@ -1,7 +1,7 @@
 """Labelled images that are decoded once and kept: for sets that fit into a worker's memory.
 
-Data flow: `FaceSet` -> here -> `loader.batches`. An image is decoded, and brought to its size, when
-it is first asked for; a second epoch reads memory. Bytes: N x size x size x 3.
+Data flow: `FaceSet` -> here -> `loader.batches`. An image is decoded, and brought to its size,
+when it is first asked for; a second epoch reads memory. Bytes: N x size x size x 3.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Every loss needs no more than these two numbers a sample; what follows (margin, shift, bins,
 softplus) is arithmetic on vectors of length B. Leaving the target out of the log-sum-exp keeps the
-loss exact where the target probability is within rounding of 1. Negatives that are not s * cos give
-their logits and slopes, so that no graph over all classes is kept.
+loss exact where the target probability is within rounding of 1. Negatives that are not s * cos
+give their logits and slopes, so that no graph over all classes is kept.
 
 Shapes: B batch, C classes, J a piece of them.
 """

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -160,9 +160,22 @@ def synthetic_set(config: Config) -> str:
 
 
 def _pairs_and_store(report: ReportConfig) -> tuple[Pairs, ImageStore]:
+    if not report.pairs:
+        return _made_pairs(report)
     pairs, store = read_pairs(report.pairs), open_store(report.images)
     check_images(pairs, store)
     return pairs, store
+
+
+def _made_pairs(report: ReportConfig) -> tuple[Pairs, ImageStore]:
+    """Pairs of a packed set's own people, the same ones in every run."""
+    faces = open_faces((report.images,))
+    pairs = make_pairs(
+        faces.labels, seed=derive_seed(0, "report pairs"), per_fold=report.pairs_per_fold
+    )
+    all_keys = faces.keys
+    keys = tuple(all_keys[int(key)] for key in pairs.keys)
+    return replace(pairs, keys=keys), faces.stores[0]
 
 
 def _check_people(pairs: Pairs, people: frozenset[str], name: str) -> None:

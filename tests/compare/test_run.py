@@ -22,7 +22,8 @@ def _table(folder: Path) -> pd.DataFrame:
 
 
 def _rows(folder: Path) -> pd.DataFrame:
-    return read_trials(str(folder)).reset_index()[RESULTS].sort_values(RESULTS[:3]).reset_index(drop=True)
+    rows = read_trials(str(folder)).reset_index()[RESULTS]
+    return rows.sort_values(RESULTS[:3]).reset_index(drop=True)
 
 
 def test_tables_hold_every_method_at_equal_budget_and_at_equal_length(finished: Path) -> None:

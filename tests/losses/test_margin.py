@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from lfs_ray.losses.catalogue import build_loss
+from lfs_ray.losses.contract import Seen
 from lfs_ray.losses.margin import ARC_RULES, am_target, arc_target
 
 
@@ -46,7 +47,8 @@ def test_exact_and_detached_gradient(angle: float) -> None:
     factors = {}
     for grad in ("exact", "detached"):
         cos = torch.tensor([math.cos(angle)], dtype=torch.float64, requires_grad=True)
-        build_loss("arcface", scale=1.0, margin=0.5, grad=grad).target(cos).backward()
+        loss = build_loss("arcface", scale=1.0, margin=0.5, grad=grad)
+        loss.target(cos, Seen(torch.tensor([0]))).backward()
         assert cos.grad is not None
         factors[grad] = cos.grad.item()
     assert factors["detached"] == 1.0

@@ -6,11 +6,13 @@ from pathlib import Path
 import lmdb
 import numpy as np
 import pytest
+import tiny_runs
 from tiny_runs import EPOCH_IMAGES, HELD_OUT, NUM_IDENTITIES, tiny_config
 
 from lfs_ray.config.sections import ReportConfig
 from lfs_ray.data import datum
 from lfs_ray.data.pack import pack
+from lfs_ray.data.pairs import person_of
 from lfs_ray.data.sources import open_faces
 from lfs_ray.data.synthetic import SyntheticFaces, synthesize
 from lfs_ray.errors import DataError
@@ -196,3 +198,32 @@ def test_several_sources_are_joined(faces: str, tmp_path: Path) -> None:
     keys = {"train": [faces, str(tmp_path / "packed")], "validation_share": 0.7}
     manifest = open_material(tiny_config(faces, data=keys)).manifest()
     assert [source["offset"] for source in manifest["sources"]] == [0, NUM_IDENTITIES]  # type: ignore[attr-defined]
+
+
+def test_report_pairs_are_made_of_a_packed_sets_own_people(faces: str) -> None:
+    config = tiny_config(faces)
+    report = ReportConfig(images=faces, pairs_per_fold=4)
+    first, again = (open_pairs(report, config.model) for _ in range(2))
+    assert len(first.pairs) == 10 * 2 * 4
+    assert first.pairs.keys == again.pairs.keys
+    person = [person_of(first.pairs.keys[place]) for place in first.pairs.first]
+    other = [person_of(first.pairs.keys[place]) for place in first.pairs.second]
+    assert [a == b for a, b in zip(person, other, strict=True)] == first.pairs.same.tolist()
+    assert first.pairs.people() <= open_faces((faces,)).people()
+
+
+def test_people_of_training_and_reward_are_known_by_their_folders(faces: str) -> None:
+    material = open_material(tiny_config(faces))
+    assert material.people == open_faces((faces,)).people()
+    assert len(material.people) == NUM_IDENTITIES
+
+
+def test_a_report_set_shares_no_people_unless_told_so(faces: str, tmp_path: Path) -> None:
+    keys = {"images": faces, "pairs": tiny_runs.write_pairs(tmp_path / "pairs.tsv")}
+    config = tiny_config(faces, report={"own": keys})
+    with pytest.raises(
+        DataError, match=r"^report\.own must share no people .* found 8 by .*: p00000, p"
+    ):
+        check_material(config, open_material(config))
+    config = tiny_config(faces, report={"own": {**keys, "shares_people": True}})
+    check_material(config, open_material(config))
