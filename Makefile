@@ -1,5 +1,5 @@
 # `make check` is what to run before a commit; `make ci` is what CI runs, from nothing.
-.PHONY: check format lint types test slow coverage ci
+.PHONY: check format lint types test slow coverage docs ci
 
 check: lint types test
 
@@ -22,6 +22,9 @@ slow:
 
 coverage:
 	pytest --cov=lfs_ray
+
+docs:
+	python docs/make_losses.py
 
 ci:
 	.ci/run

@@ -99,7 +99,9 @@ def fact(name: str, spec: LossSpec, told: Callable[[ClassifierLoss], str]) -> st
 
 
 def _built(name: str, spec: LossSpec, options: Mapping[str, Value]) -> ClassifierLoss:
-    numbers = spec.num_theta(spec.spaces[0], defaults_of(spec) | options) if spec.spaces else 0
+    numbers = (
+        spec.num_theta(spec.spaces[0], {**defaults_of(spec), **options}) if spec.spaces else 0
+    )
     theta = spec.neutral_theta if len(spec.neutral_theta) == numbers else (0.0,) * numbers
     with torch.random.fork_rng(devices=[]):
         return build_loss(name, theta=theta, size=SIZE, **options)

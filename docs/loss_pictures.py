@@ -10,6 +10,7 @@ import io
 import math
 import re
 from collections.abc import Callable
+from typing import Any
 
 import matplotlib as mpl
 from loss_curves import ANGLES_DEG, Curve, Picture, Points
@@ -19,8 +20,8 @@ from matplotlib.figure import Figure
 COLOURS = ("#2f7fd6", "#d9730d", "#2a9d5c", "#b455c8")
 INK = "#7a7a7a"
 LINE_KINDS = ("-", "--", "-.", ":")
-PLAIN = {"color": "#8c8c8c", "linewidth": 0.9}
-STYLE = {
+PLAIN: dict[str, Any] = {"color": "#8c8c8c", "linewidth": 0.9, "zorder": 3}
+STYLE: dict[str, Any] = {
     "font.size": 8.5,
     "svg.fonttype": "none",
     "svg.hashsalt": "losses",
@@ -94,6 +95,7 @@ def _loss_panel(axes: Axes, curves: list[Curve], picture: Picture) -> None:
     axes.set_xlabel("softmax probability p of the target")
     axes.set_ylabel("loss" if picture.times == 1.0 else f"loss times {picture.times:g}")
     axes.set_xlim(x[0], x[-1])
+    axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
     if picture.axis == "log-odds":
         ticks = {math.log(p / q): label for p, q, label in _TICKS}
         within = {at: label for at, label in ticks.items() if x[0] <= at <= x[-1]}
@@ -103,7 +105,7 @@ def _loss_panel(axes: Axes, curves: list[Curve], picture: Picture) -> None:
 
 def _plot(axes: Axes, points: Points, i: int, *, drawn: bool, label: str = "") -> None:
     x, y = zip(*points, strict=True)
-    line = {"linestyle": "none", "marker": ".", "markersize": 3.0}
+    line: dict[str, Any] = {"linestyle": "none", "marker": ".", "markersize": 3.0}
     if not drawn:
         line = {"linestyle": LINE_KINDS[i % len(LINE_KINDS)]}
     axes.plot(x, y, color=COLOURS[i % len(COLOURS)], label=label or None, **line)

@@ -19,6 +19,7 @@ _RULES = tuple(
     Line(label=f"rule {rule}", options={"rule": rule})
     for rule in ("plain", "fallback", "easy", "keep")
 )
+_HARD = "the other cosines are hard, all of them, up to where the loss jumps"
 _FALLING_MARGINS = tuple(0.09 - 0.01 * k for k in range(10))
 _T_SLOPES, _TAU_SLOPES = (0.6, 0.7, 0.9, 1.0, 1.1, 1.2), (0.4, 0.6, 0.9, 1.1, 1.4, 1.6)
 
@@ -77,20 +78,24 @@ PICTURES: dict[str, Picture] = {
         lines=(
             Line(label="hard adaptive", options={"hard": "adaptive"}),
             Line(label="hard fixed", options={"hard": "fixed"}),
-        )
+        ),
+        note=_HARD,
     ),
     "mv_arc": Picture(
         lines=(
             Line(label="hard adaptive", options={"hard": "adaptive"}),
             Line(label="hard fixed", options={"hard": "fixed"}),
-        )
+        ),
+        note=_HARD,
     ),
     "curricularface": Picture(
         lines=tuple(
             Line(label=f"t = {progress:g}", state={"progress": progress})
             for progress in (0.0, 0.3, 0.6)
-        )
+        ),
+        note=_HARD,
     ),
+    "npcface": Picture(note=_HARD),
     "uniface": Picture(
         lines=(Line(label="clamp off"), Line(label="clamp on", options={"clamp": True})),
         other=0.0,

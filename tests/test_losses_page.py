@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 import subprocess
@@ -121,17 +122,30 @@ def test_writing_again_draws_what_was_missing_in_the_same_bytes(copied: Path) ->
     assert drawn.read_bytes().count(b"<path") == kept.read_bytes().count(b"<path")
 
 
-def test_curves_are_those_of_the_formulas() -> None:
+@pytest.mark.parametrize(
+    ("name", "picture", "angle_deg", "expected"),
+    [
+        ("am_softmax", Picture(), 60.0, 0.5 - 0.35),
+        ("global", Picture(lines=(Line(theta=(0.2,)),), from_loss=True), 90.0, -0.2),
+        ("softmax", Picture(inner_products=True), 0.0, 1.0),
+        ("softmax", Picture(inner_products=True), 180.0, -1.0),
+        ("npcface", Picture(), 45.0, math.cos(math.pi / 4.0 + 0.4)),
+        ("npcface", Picture(), 60.0, math.cos(math.pi / 3.0 + 0.4 + 0.2 * 0.2)),
+    ],
+)
+def test_target_curves_are_those_of_the_formulas(
+    name: str, picture: Picture, angle_deg: float, expected: float
+) -> None:
+    (curve,) = curves_of(name, picture)
+    assert dict(curve.target)[angle_deg] == pytest.approx(expected, abs=1e-9)
+
+
+def test_loss_curves_are_those_of_the_formulas() -> None:
     (plain,) = curves_of("normface", Picture())
-    assert plain.loss[28][0] == 0.0
-    assert plain.loss[28][1] == pytest.approx(0.6931471805599453, abs=1e-12)
+    for x, loss in plain.loss:
+        assert loss == pytest.approx(math.log1p(math.exp(-x)), abs=1e-9)
     (margin,) = curves_of("am_softmax", Picture())
-    assert margin.target[60] == (60.0, pytest.approx(0.5 - 0.35, abs=1e-12))
-    (lowered,) = curves_of("global", Picture(lines=(Line(theta=(0.2,)),), from_loss=True))
-    assert lowered.target[90] == (90.0, pytest.approx(-0.2, abs=1e-9))
-    (raw,) = curves_of("softmax", Picture(inner_products=True))
-    assert raw.target[90] == (90.0, pytest.approx(0.0, abs=1e-12))
-    assert raw.target[0] == (0.0, pytest.approx(1.0, abs=1e-12))
+    assert dict(margin.loss)[0.0] == pytest.approx(64.0 * 0.35, abs=1e-8)
 
 
 def test_the_digest_tells_numbers_apart() -> None:
