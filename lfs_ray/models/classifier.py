@@ -1,18 +1,23 @@
 """The cosine classifier: embeddings (B, D) -> cosines to C class centres (B, C).
 
-Between a backbone and a loss; it exists during training only. Shapes: B batch, C classes,
-D embedding dimension.
+Between a backbone and a loss; it exists during training only. Centres are never normalised as they
+stand, which would take two more buffers of their size and longer than the product itself: the
+cosine is x w / |w|. Shapes: B batch, C classes, M some of the centres, D embedding dimension.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import Function
+from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional
 
 _WEIGHT_STD = 0.01
 SMALLEST_NORM = 1e-6
 """Least length of a vector that is normalised."""
+_ROWS = 4096
+"""Centres whose gradient is made at a time: it stays in a processor's cache."""
 
 
 class CosineClassifier(nn.Module):
@@ -42,8 +47,43 @@ class CosineClassifier(nn.Module):
             dtype = torch.promote_types(embedding_BD.dtype, self.weight_CD.dtype)
             dtype = torch.promote_types(dtype, torch.float32)
             x_BD = functional.normalize(embedding_BD.to(dtype), eps=SMALLEST_NORM)
-            w_CD = functional.normalize(self.weight_CD.to(dtype), eps=SMALLEST_NORM)
-            cos_BC = functional.linear(x_BD, w_CD)
+            cos_BC: Tensor = _Cosines.apply(x_BD, self.weight_CD.to(dtype))  # type: ignore[no-untyped-call]
             if self.sub_centers == 1:
                 return cos_BC
             return cos_BC.view(len(cos_BC), -1, self.sub_centers).max(dim=2).values
+
+
+class _Cosines(Function):
+    """Cosines (B, M) of normalised embeddings (B, D) with centres (M, D) of any length."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, x_BD: Tensor, w_MD: Tensor) -> Tensor:
+        length_M = torch.linalg.vector_norm(w_MD, dim=1)
+        ctx.save_for_backward(x_BD, w_MD, length_M)
+        return torch.mm(x_BD, w_MD.T).div_(length_M.clamp_min(SMALLEST_NORM))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, grad_BM: Tensor) -> tuple[Tensor, Tensor]:
+        x_BD, w_MD, length_M = ctx.saved_tensors  # type: ignore[attr-defined]
+        scaled_BM = grad_BM / length_M.clamp_min(SMALLEST_NORM)
+        grad_MD = torch.empty_like(w_MD)
+        for start in range(0, len(w_MD), _ROWS):
+            rows = slice(start, start + _ROWS)
+            grad_MD[rows] = by_centres(scaled_BM[:, rows], x_BD, w_MD[rows], length_M[rows])
+        return scaled_BM @ w_MD, grad_MD
+
+
+def by_centres(scaled_BM: Tensor, x_BD: Tensor, w_MD: Tensor, length_M: Tensor) -> Tensor:
+    """Gradient (M, D) by the centres of sum(grad * cos), cos = x w / max(|w|, 1e-6).
+
+    Args:
+        scaled_BM: the gradient by the cosines, divided by that length.
+        x_BD: normalised embeddings.
+        w_MD: centres.
+        length_M: |w|.
+    """
+    grad_MD = torch.mm(scaled_BM.T, x_BD)
+    share_M = torch.linalg.vecdot(grad_MD, w_MD).div_(length_M.square())
+    share_M.masked_fill_(length_M < SMALLEST_NORM, 0.0)  # there the length is a constant
+    return grad_MD.addcmul_(w_MD, share_M.unsqueeze(1), value=-1.0)

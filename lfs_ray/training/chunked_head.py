@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from lfs_ray.losses.contract import ClassifierLoss, Seen
 from lfs_ray.losses.split import Negatives, softplus_sum
-from lfs_ray.models.classifier import SMALLEST_NORM, CosineClassifier
+from lfs_ray.models.classifier import SMALLEST_NORM, CosineClassifier, by_centres
 
 _NO_TARGET = -2.0
 """What losses with statistics find in place of the target's cosine."""
@@ -90,18 +90,9 @@ class _Chunk:
     targets: _Targets
 
     def gradients(self, x_BD: Tensor, grad_BJ: Tensor) -> tuple[Tensor, Tensor]:
-        """Gradients of sum(grad * cos): by the cosines over the centres' lengths, by the centres.
-
-        cos = x w / |w|, so that w / |w|^2 sum(grad * cos) leaves the gradient by w; where |w| is
-        below its floor, the floor is a constant.
-        """
-        grad_BM = self._by_centre(grad_BJ)
-        shares_M = (grad_BM * self.cos_BM).sum(dim=0)
-        floored_M = self.length_M.clamp_min(SMALLEST_NORM)
-        shares_M.div_(floored_M.square()).masked_fill_(self.length_M < SMALLEST_NORM, 0.0)
-        scaled_BM = grad_BM.div_(floored_M)
-        grad_MD = torch.mm(scaled_BM.T, x_BD)
-        return scaled_BM, grad_MD.addcmul_(self.centres_MD, shares_M.unsqueeze(1), value=-1.0)
+        """Gradient by the cosines over the centres' lengths (B, M), and by the centres (M, D)."""
+        scaled_BM = self._by_centre(grad_BJ).div_(self.length_M.clamp_min(SMALLEST_NORM))
+        return scaled_BM, by_centres(scaled_BM, x_BD, self.centres_MD, self.length_M)
 
     def _by_centre(self, grad_BJ: Tensor) -> Tensor:
         if self.nearest_BJ is None:

@@ -4,8 +4,9 @@ import math
 
 import pytest
 import torch
+from torch.nn import functional
 
-from lfs_ray.models.classifier import CosineClassifier
+from lfs_ray.models.classifier import SMALLEST_NORM, CosineClassifier
 
 
 def _classifier(embedding_dim: int = 5, num_classes: int = 4) -> CosineClassifier:
@@ -38,6 +39,22 @@ def test_gradient() -> None:
     classifier = _classifier().double()
     x_BD = torch.randn(3, 5, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda x, _: classifier(x), (x_BD, classifier.weight_CD))
+
+
+def test_gradient_of_many_centres_of_any_length_is_that_of_normalised_ones() -> None:
+    classifier = _classifier(3, 9000).double()  # more than are gone over at a time
+    classifier.weight_CD.data *= 10.0 ** torch.linspace(-6, 6, 9000)[:, None]
+    classifier.weight_CD.data[4] = 0.0
+    x_BD = torch.randn(2, 3, dtype=torch.float64, requires_grad=True)
+    normalised_CD = functional.normalize(classifier.weight_CD, eps=SMALLEST_NORM)
+    plain_BC = functional.normalize(x_BD) @ normalised_CD.T
+    leaves, grad_BC = (x_BD, classifier.weight_CD), torch.randn(2, 9000, dtype=torch.float64)
+    expected = torch.autograd.grad(plain_BC, leaves, grad_BC)
+    found = torch.autograd.grad(classifier(x_BD), leaves, grad_BC)
+    torch.testing.assert_close(found[0], expected[0])
+    scale_C1 = expected[1].abs().amax(dim=1, keepdim=True)
+    torch.testing.assert_close(found[1] / scale_C1, expected[1] / scale_C1)
+    assert (classifier.weight_CD.norm(dim=1) < SMALLEST_NORM).sum() > 100
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
