@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import pytest
 
-from lfs_ray.config.keys import fields_of
+from lfs_ray.config.keys import fields_of, named_entry
 from lfs_ray.config.ranges import RANGES, range_mistakes
 from lfs_ray.config.sections import (
     Config,
