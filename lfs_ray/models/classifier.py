@@ -43,38 +43,54 @@ class CosineClassifier(nn.Module):
 
         A vector shorter than 1e-6 counts as that long: its cosines are small, never NaN.
         """
+        return self.with_lengths(embedding_BD)[0]
+
+    def with_lengths(self, embedding_BD: Tensor) -> tuple[Tensor, Tensor]:
+        """The cosines, and the lengths (C K,) of the centres, with gradients in the same pass."""
         with torch.autocast(embedding_BD.device.type, enabled=False):
             dtype = torch.promote_types(embedding_BD.dtype, self.weight_CD.dtype)
             dtype = torch.promote_types(dtype, torch.float32)
             x_BD = functional.normalize(embedding_BD.to(dtype), eps=SMALLEST_NORM)
-            cos_BC: Tensor = _Cosines.apply(x_BD, self.weight_CD.to(dtype))  # type: ignore[no-untyped-call]
-            if self.sub_centers == 1:
-                return cos_BC
-            return cos_BC.view(len(cos_BC), -1, self.sub_centers).max(dim=2).values
+            cos_BC: Tensor
+            length_C: Tensor
+            cos_BC, length_C = _Cosines.apply(x_BD, self.weight_CD.to(dtype))  # type: ignore[no-untyped-call]
+            if self.sub_centers > 1:
+                cos_BC = cos_BC.view(len(cos_BC), -1, self.sub_centers).max(dim=2).values
+            return cos_BC, length_C
 
 
 class _Cosines(Function):
-    """Cosines (B, M) of normalised embeddings (B, D) with centres (M, D) of any length."""
+    """Cosines (B, M) of normalised embeddings (B, D) with centres (M, D), and these' lengths."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, x_BD: Tensor, w_MD: Tensor) -> Tensor:
+    def forward(ctx: FunctionCtx, x_BD: Tensor, w_MD: Tensor) -> tuple[Tensor, Tensor]:
         length_M = torch.linalg.vector_norm(w_MD, dim=1)
         ctx.save_for_backward(x_BD, w_MD, length_M)
-        return torch.mm(x_BD, w_MD.T).div_(length_M.clamp_min(SMALLEST_NORM))
+        return torch.mm(x_BD, w_MD.T).div_(length_M.clamp_min(SMALLEST_NORM)), length_M
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, grad_BM: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(
+        ctx: FunctionCtx, grad_BM: Tensor, grad_length_M: Tensor
+    ) -> tuple[Tensor, Tensor]:
         x_BD, w_MD, length_M = ctx.saved_tensors  # type: ignore[attr-defined]
         scaled_BM = grad_BM / length_M.clamp_min(SMALLEST_NORM)
         grad_MD = torch.empty_like(w_MD)
         for start in range(0, len(w_MD), _ROWS):
             rows = slice(start, start + _ROWS)
-            grad_MD[rows] = by_centres(scaled_BM[:, rows], x_BD, w_MD[rows], length_M[rows])
+            grad_MD[rows] = by_centres(
+                scaled_BM[:, rows], x_BD, w_MD[rows], length_M[rows], grad_length_M[rows]
+            )
         return scaled_BM @ w_MD, grad_MD
 
 
-def by_centres(scaled_BM: Tensor, x_BD: Tensor, w_MD: Tensor, length_M: Tensor) -> Tensor:
+def by_centres(
+    scaled_BM: Tensor,
+    x_BD: Tensor,
+    w_MD: Tensor,
+    length_M: Tensor,
+    grad_length_M: Tensor | None = None,
+) -> Tensor:
     """Gradient (M, D) by the centres of sum(grad * cos), cos = x w / max(|w|, 1e-6).
 
     Args:
@@ -82,8 +98,11 @@ def by_centres(scaled_BM: Tensor, x_BD: Tensor, w_MD: Tensor, length_M: Tensor) 
         x_BD: normalised embeddings.
         w_MD: centres.
         length_M: |w|.
+        grad_length_M: a gradient by |w| itself; None: there is none.
     """
     grad_MD = torch.mm(scaled_BM.T, x_BD)
     share_M = torch.linalg.vecdot(grad_MD, w_MD).div_(length_M.square())
     share_M.masked_fill_(length_M < SMALLEST_NORM, 0.0)  # there the length is a constant
+    if grad_length_M is not None:
+        share_M -= grad_length_M / length_M.clamp_min(torch.finfo(length_M.dtype).tiny)
     return grad_MD.addcmul_(w_MD, share_M.unsqueeze(1), value=-1.0)

@@ -18,6 +18,7 @@ from torch.autograd import Function
 from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional
 
+from lfs_ray.errors import ConfigError
 from lfs_ray.losses.contract import ClassifierLoss, Seen
 from lfs_ray.losses.split import Negatives, softplus_sum
 from lfs_ray.models.classifier import SMALLEST_NORM, CosineClassifier, by_centres
@@ -42,7 +43,15 @@ def chunked_loss(
         embedding_BD: embeddings before normalisation, fp32 or fp64.
         seen: labels and what the loss `needs`.
         chunk: classes at a time, >= 1.
+
+    Raises:
+        ConfigError: the loss isn't shardable.
     """
+    if not loss.shardable:
+        raise ConfigError(
+            f"a chunked classifier needs a loss that goes by chunks of classes, found "
+            f"{type(loss).__name__}: use the dense classifier"
+        )
     weight_CD = classifier.weight_CD
     dtype = torch.promote_types(embedding_BD.dtype, weight_CD.dtype)
     x_BD = functional.normalize(embedding_BD.to(dtype), eps=SMALLEST_NORM)

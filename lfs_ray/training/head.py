@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -30,14 +32,16 @@ def head_loss(
     """
     with torch.autocast(embedding_BD.device.type, enabled=False):
         embedding_BD = at_least_fp32(embedding_BD)
-        needs, weight_CD = loss.needs, classifier.weight_CD
+        needs = loss.needs
         seen = Seen(
             labels_B,
             norms_B=embedding_BD.norm(dim=1) if "norms" in needs else None,
-            weight_norms_C=weight_CD.norm(dim=1) if "weight_norms" in needs else None,
             embedding_BD=embedding_BD if "embeddings" in needs else None,
         )
         if chunk is not None:
             return chunked_loss(classifier, loss, embedding_BD, seen, chunk=chunk)
-        value: Tensor = loss(classifier(embedding_BD), labels_B, seen)
+        cos_BC, length_C = classifier.with_lengths(embedding_BD)
+        if "weight_norms" in needs:
+            seen = replace(seen, weight_norms_C=length_C)
+        value: Tensor = loss(cos_BC, labels_B, seen)
         return value

@@ -49,7 +49,8 @@ def goes_by_chunks(loss: LossConfig) -> bool:
     options = settled(loss.name, choices)[0].options
     theta = (0.0,) * (spec.num_theta(space, options) if space else 0)
     size = HeadSize(num_classes=3, embedding_dim=1, epoch_images=1)
-    return new_loss(loss, theta=theta, space=space, size=size, init_seed=0).shardable
+    built = new_loss(loss, theta=theta, space=space, size=size, init_seed=0)
+    return built.shardable and "weight_norms" not in built.needs
 
 
 def new_loss(

@@ -41,7 +41,8 @@ def test_gradient() -> None:
     assert torch.autograd.gradcheck(lambda x, _: classifier(x), (x_BD, classifier.weight_CD))
 
 
-def test_gradient_of_many_centres_of_any_length_is_that_of_normalised_ones() -> None:
+@pytest.mark.parametrize("lengths", [False, True])
+def test_gradient_of_many_centres_of_any_length_is_that_of_normalised_ones(lengths: bool) -> None:
     classifier = _classifier(3, 9000).double()  # more than are gone over at a time
     classifier.weight_CD.data *= 10.0 ** torch.linspace(-6, 6, 9000)[:, None]
     classifier.weight_CD.data[4] = 0.0
@@ -49,8 +50,14 @@ def test_gradient_of_many_centres_of_any_length_is_that_of_normalised_ones() -> 
     normalised_CD = functional.normalize(classifier.weight_CD, eps=SMALLEST_NORM)
     plain_BC = functional.normalize(x_BD) @ normalised_CD.T
     leaves, grad_BC = (x_BD, classifier.weight_CD), torch.randn(2, 9000, dtype=torch.float64)
-    expected = torch.autograd.grad(plain_BC, leaves, grad_BC)
-    found = torch.autograd.grad(classifier(x_BD), leaves, grad_BC)
+    grads = grad_BC, grad_BC[0] if lengths else torch.zeros_like(grad_BC[0])
+    plain_C = classifier.weight_CD.norm(dim=1)
+    expected = torch.autograd.grad((plain_BC, plain_C), leaves, grads)
+    cos_BC, length_C = classifier.with_lengths(x_BD)
+    torch.testing.assert_close(length_C, plain_C)
+    found = torch.autograd.grad(
+        (cos_BC, length_C) if lengths else cos_BC, leaves, grads if lengths else grad_BC
+    )
     torch.testing.assert_close(found[0], expected[0])
     scale_C1 = expected[1].abs().amax(dim=1, keepdim=True)
     torch.testing.assert_close(found[1] / scale_C1, expected[1] / scale_C1)

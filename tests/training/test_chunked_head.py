@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from lfs_ray.errors import ConfigError
 from lfs_ray.losses.catalogue import LOSSES
 from lfs_ray.losses.contract import ClassifierLoss
 from lfs_ray.models.classifier import SMALLEST_NORM, CosineClassifier
@@ -163,6 +164,12 @@ def test_a_centre_below_the_least_length_moves_along_itself_others_do_not() -> N
     along_C = torch.linalg.vecdot(w_CD, gradient_CD) / gradient_CD.norm(dim=1) / w_CD.norm(dim=1)
     assert along_C[2].abs() > 0.01
     assert along_C[[0, 1, 4, 5, 6]].abs().max() < 1e-12
+
+
+def test_a_loss_that_needs_all_classes_is_refused_by_name() -> None:
+    x_BD, labels_B = _batch(torch.float32)
+    with pytest.raises(ConfigError, match=r"^a chunked classifier needs .* found Softmax: use"):
+        head_loss(_classifier(1, torch.float32), make("softmax", 7), x_BD, labels_B, chunk=2)
 
 
 class _Largest(TorchDispatchMode):
