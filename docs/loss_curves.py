@@ -11,14 +11,13 @@ import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from lfs_ray.losses.catalogue import build_loss
 from lfs_ray.losses.contract import ClassifierLoss, Seen
-from lfs_ray.losses.options import Value
 from lfs_ray.losses.spec import HeadSize
 
 NUM_CLASSES = 100
@@ -36,7 +35,7 @@ class Line:
     """One curve: how its loss is built, in which state it is, what surrounds the target."""
 
     label: str = ""
-    options: Mapping[str, Value] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
     theta: tuple[float, ...] = ()
     space: str = ""
     state: Mapping[str, float] = field(default_factory=dict)

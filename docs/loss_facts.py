@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 import torch
 from loss_curves import SIZE
@@ -98,7 +99,7 @@ def fact(name: str, spec: LossSpec, told: Callable[[ClassifierLoss], str]) -> st
     return re.sub(r"(^|; )-(?=;| )", r"\1none", told_of) if changes else told_of
 
 
-def _built(name: str, spec: LossSpec, options: Mapping[str, Value]) -> ClassifierLoss:
+def _built(name: str, spec: LossSpec, options: Mapping[str, Any]) -> ClassifierLoss:
     numbers = (
         spec.num_theta(spec.spaces[0], {**defaults_of(spec), **options}) if spec.spaces else 0
     )

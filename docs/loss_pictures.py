@@ -21,7 +21,7 @@ COLOURS = ("#2f7fd6", "#d9730d", "#2a9d5c", "#b455c8")
 INK = "#7a7a7a"
 LINE_KINDS = ("-", "--", "-.", ":")
 PLAIN: dict[str, Any] = {"color": "#8c8c8c", "linewidth": 0.9, "zorder": 3}
-STYLE: dict[str, Any] = {
+STYLE: dict[Any, Any] = {
     "font.size": 8.5,
     "svg.fonttype": "none",
     "svg.hashsalt": "losses",
