@@ -8,7 +8,7 @@ from lfs_ray.config.sections import PopulationConfig, SearchConfig
 from lfs_ray.storage import Storage
 from lfs_ray.trials.committed import committed_rounds
 
-SEARCH = {"members": 3, "rounds": 5, "round_epochs": 1.0}
+SEARCH = {"policy": "reinforce", "members": 3, "rounds": 5, "round_epochs": 1.0}
 KEEP_OWN = {
     "weights": PopulationConfig(
         search=SearchConfig(compat=("fixed_first_epochs", "independent_init"), **SEARCH)

@@ -5,8 +5,8 @@ wins over what the key said; the resolved configuration shows the result. Settin
 that all populations share are laid over them where a population trains (`with_section_switches`),
 the rest is asked by name: policy (search/released.py), plan (execution/blueprint.py), trainer.
 
-`released` stands for all switches that can do something in a population; one that is named and can
-do nothing there is a mistake. docs/released.md says what each reproduces.
+`released` stands for all switches that can do something in a population, and for the policy that
+they are about; one that is named and can do nothing is a mistake. Table: docs/released.md.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ UNSEARCHED_EPOCHS = 2.0
 """First epochs of `fixed_first_epochs`."""
 EPOCHS_BEFORE_COPY = 3.0
 """Epochs of `independent_init` before weights are first copied."""
+_POLICY = "paper"
+_VARIANTS = ("pgpe", "reinforce_adaptive")
+"""Policies in whose place `released` puts the plain one."""
 _DEFAULT_SCALE = 32.0
 _RELEASED_LOG_FACTORS = {"global": 1.0 / 3.0, "local": 1.0 / 2.0}
 """ln of the factor on a_raw, in units of the scale."""
@@ -72,6 +75,8 @@ def with_switches(population: PopulationConfig, optimizer: OptimizerConfig) -> P
 
     Doing it again changes nothing.
     """
+    if PRESET in population.search.compat and population.search.policy in _VARIANTS:
+        population = _in_search(policy=_POLICY)(population)
     names = tuple(
         name
         for name in _named(population.search.compat)

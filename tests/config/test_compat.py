@@ -50,8 +50,9 @@ SECTION_SETTINGS = {
 
 
 def population(*compat: Any, loss: str = "global", **search: Any) -> PopulationConfig:
+    settings = {"policy": "reinforce", **search}
     return PopulationConfig(
-        search=SearchConfig(compat=compat, **search), loss=LossConfig(name=loss)
+        search=SearchConfig(compat=compat, **settings), loss=LossConfig(name=loss)
     )
 
 
@@ -158,6 +159,25 @@ def test_the_preset_is_every_switch_that_can_do_something() -> None:
         assert list(found) == [name for name in every if name not in left_out]
 
 
+@pytest.mark.parametrize(
+    ("given", "settled"),
+    [
+        ("pgpe", "paper"),
+        ("reinforce_adaptive", "paper"),
+        ("reinforce", "reinforce"),
+        ("paper", "paper"),
+        ("cma", "cma"),
+        ("random", "random"),
+    ],
+)
+def test_the_preset_searches_by_the_plain_policy_gradient(given: str, settled: str) -> None:
+    found = with_switches(population(PRESET, policy=given), STEPS).search
+    assert found.policy == settled
+    assert ("selection_only" in found.compat) == (settled in ("reinforce", "paper"))
+    by_name = with_switches(population("range_reward", policy=given), STEPS).search
+    assert by_name.policy == given
+
+
 def test_the_preset_of_a_hand_made_loss_is_its_training() -> None:
     given = population(PRESET, loss="am_softmax", policy="fixed", members=1)
     settled = with_switches(given, OptimizerConfig())
@@ -190,7 +210,7 @@ def test_doing_it_again_changes_nothing(loss: str) -> None:
 
 def test_the_resolved_configuration_shows_the_result_and_reads_back() -> None:
     config = Config(
-        search=SearchConfig(compat=("released",), shaping="rank"),
+        search=SearchConfig(policy="reinforce", compat=("released",), shaping="rank"),
         populations={
             "searched": population("released"),
             "head": population("released", loss="am_softmax", policy="fixed", members=1),
@@ -200,7 +220,7 @@ def test_the_resolved_configuration_shows_the_result_and_reads_back() -> None:
     resolved = resolve(config, name="x")
     assert resolved.search.shaping == "range"
     assert resolved.populations["searched"].search.space == "released-global"
-    assert resolved.populations["plain"].search == replace(SearchConfig(), seed=0)
+    assert resolved.populations["plain"].search == replace(population().search, seed=0)
     assert PRESET not in dump_toml(resolved).replace("released-global", "").replace(
         "released_scale", ""
     )

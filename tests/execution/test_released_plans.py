@@ -14,11 +14,13 @@ from lfs_ray.execution.fit import population_mistakes, with_losses_resolved
 from lfs_ray.search.searcher import Plan, Searcher
 from lfs_ray.search.state import PolicyState
 
+SEARCH = {"policy": "reinforce", "round_epochs": 1.0}
+
 
 def planned(
     *compat: Any, epoch_images: int = 640, loss: str = "global", **search: Any
 ) -> tuple[Plan, Searcher]:
-    given = SearchConfig(compat=compat, **{"round_epochs": 1.0, **search})
+    given = SearchConfig(compat=compat, **{**SEARCH, **search})
     population = PopulationConfig(search=given, loss=LossConfig(name=loss))
     config = with_losses_resolved(config_of({"main": population}))
     assert population_mistakes(config) == []
@@ -48,8 +50,9 @@ def test_momentum_alone() -> None:
 
 
 @pytest.mark.parametrize("loss", ["global", "local"])
-def test_the_preset_searches_as_the_released_code_did(loss: str) -> None:
-    plan, searcher = planned("released", loss=loss)
+@pytest.mark.parametrize("policy", ["reinforce", "paper", "pgpe"])
+def test_the_preset_searches_as_the_released_code_did(loss: str, policy: str) -> None:
+    plan, searcher = planned("released", loss=loss, policy=policy)
     assert (plan.warmup_rounds, plan.own_weights_rounds, plan.own_momentum) == (2, 3, True)
     assert plan.shared_batches
     assert searcher.shaping == "range"
@@ -102,7 +105,7 @@ def test_mistakes_of_switches_name_their_populations() -> None:
 
 
 def test_a_score_that_needs_a_folded_space_says_so() -> None:
-    bad = PopulationConfig(search=SearchConfig(compat=("unfolded_score",)))
+    bad = PopulationConfig(search=SearchConfig(policy="reinforce", compat=("unfolded_score",)))
     config = config_of({"main": PopulationConfig()})
     config.populations["main"] = bad
     (line,) = population_mistakes(config)
