@@ -107,7 +107,7 @@ class LossConfig:
 class SearchConfig:
     """Policy, search space and rounds of a population."""
 
-    policy: PolicyName = "reinforce"
+    policy: PolicyName = "pgpe"
     """How thetas are drawn and learnt from."""
     space: str = ""
     """Parameterisation of the searched numbers (docs/search.md); empty: the loss's first."""

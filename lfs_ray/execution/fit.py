@@ -27,7 +27,7 @@ from lfs_ray.search.space import SearchSpace
 from lfs_ray.training.loss_choice import goes_by_chunks, loss_mistakes, resolved_loss
 
 MOST_MEMBERS = {"random": 1, "schedule": 1}
-LEAST_MEMBERS = {"selection_only": 2}
+LEAST_MEMBERS = {"cma": 3, "selection_only": 2}
 """Beside those of policies that learn, which say so themselves."""
 NO_THETA_POLICIES = ("fixed",)
 KEYS = {
@@ -109,8 +109,9 @@ def _members(search: SearchConfig) -> Iterator[Finding]:
 
 
 def _too_few(search: SearchConfig) -> Finding:
+    least = LEAST_MEMBERS.get(search.policy, 2)
     return (
-        f"search.members must be at least 2 for policy {search.policy}, got {search.members}",
+        f"search.members must be at least {least} for policy {search.policy}, got {search.members}",
         "raise it, or use policy random",
     )
 
@@ -149,7 +150,7 @@ def _searcher(search: SearchConfig, loss: LossConfig) -> Iterator[Finding]:
     except ConfigError as error:
         yield from map(_of_search, error.mistakes)
         return
-    if searcher.policy.learns and search.members == 1:
+    if searcher.policy.learns and search.members == 1 and search.policy not in LEAST_MEMBERS:
         yield _too_few(search)
     space = searcher.space
     if isinstance(space, SearchSpace):

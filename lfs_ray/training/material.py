@@ -26,6 +26,7 @@ from lfs_ray.seeds import derive_seed
 
 _SHOWN_NAMES = 10
 
+
 @dataclass(frozen=True, slots=True, eq=False)
 class PairSet:
     """Decoded images and the pairs among them."""

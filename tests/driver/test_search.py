@@ -83,7 +83,7 @@ def test_the_plan_names_every_population_and_its_length(faces: str) -> None:
     loss = {"loss": {"name": "arcface"}, "search": {"policy": "fixed", "members": 1}}
     config = tiny_config(faces, populations={"a": {"search": {"rounds": 4}}, "b": loss})
     text = describe(config, open_material(config), "runs/x")
-    assert "Population a: reinforce on global (margin), 4 rounds x 2 members x 24 images" in text
+    assert "Population a: pgpe on global (margin), 4 rounds x 2 members x 24 images" in text
     assert "= 192 images, 2.00 lineage epochs, margin 0." in text
     # A hand-made loss has no space, and arcface's angle is no margin in cosine.
     assert "Population b: fixed on arcface, 2 rounds x 1 members x 24 images" in text

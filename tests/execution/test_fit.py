@@ -27,8 +27,12 @@ def _mistakes(**table: Any) -> list[str]:
     ("table", "start"),
     [
         (
+            {"search": {"members": 2, "policy": "cma"}},
+            "search.members must be at least 3 for policy cma, got 2: raise it",
+        ),
+        (
             {"search": {"members": 1}},
-            "search.members must be at least 2 for policy reinforce, got 1",
+            "search.members must be at least 2 for policy pgpe, got 1",
         ),
         (
             {"search": {"members": 1, "policy": "selection_only"}},
@@ -51,7 +55,7 @@ def _mistakes(**table: Any) -> list[str]:
         ),
         (
             {"loss": {"name": "arcface"}},
-            "search.policy must be fixed for loss arcface, got reinforce: set it to fixed",
+            "search.policy must be fixed for loss arcface, got pgpe: set it to fixed",
         ),
         (
             {"loss": {"name": "local"}, "search": {"space": "released-global"}},
@@ -150,8 +154,8 @@ def test_populations_that_share_a_mistake_share_its_line() -> None:
         },
     )
     assert [line.partition(":")[0] for line in lines] == [
-        "search.members must be at least 2 for policy reinforce, got 1 in populations a, b",
-        "search.policy must be fixed for loss arcface, got reinforce in population d",
+        "search.members must be at least 2 for policy pgpe, got 1 in populations a, b",
+        "search.policy must be fixed for loss arcface, got pgpe in population d",
     ]
 
 
