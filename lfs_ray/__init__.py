@@ -10,9 +10,10 @@ from importlib import import_module
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__", "read_trials"]
+__all__ = ["__version__", "read_comparison", "read_trials"]
 
 _MODULE_OF_NAME = {
+    "read_comparison": "lfs_ray.trials.comparison_read",
     "read_trials": "lfs_ray.trials.read",
 }
 

@@ -19,8 +19,9 @@ from lfs_ray.seeds import derive_seed
 from lfs_ray.storage import Storage
 from lfs_ray.training.material import open_pairs
 from lfs_ray.trials.comparison_html import html_page
+from lfs_ray.trials.comparison_read import TABLE_NAME
 from lfs_ray.trials.comparison_table import comparison_frame, frame_csv
-from lfs_ray.trials.comparison_text import markdown
+from lfs_ray.trials.comparison_text import READING, markdown
 from lfs_ray.trials.report_set import MethodScores, ReportSet
 
 Choose = Callable[[str, int], Winner]
@@ -28,7 +29,6 @@ Choose = Callable[[str, int], Winner]
 
 EQUAL_BUDGET = "Equal budget"
 EQUAL_LINEAGE = "Equal lineage length"
-TABLE_NAME = "comparison.csv"
 NOTES = (
     "Equal budget: every method trained as many images for each seed, over all members and "
     "restarts; of its restarts the reward set chose one.",
@@ -115,7 +115,8 @@ def joined(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 def _write(storage: Storage, config: Config, frames: Mapping[str, pd.DataFrame]) -> None:
     name = config.run.name
     sections = [f"## {title}\n\n{markdown(frame)}" for title, frame in frames.items()]
-    text = "\n\n".join([f"# Comparison {name}", *sections, "\n".join(f"* {n}" for n in NOTES)])
+    notes = "\n".join(f"* {note}" for note in (READING, *NOTES))
+    text = "\n\n".join([f"# Comparison {name}", *sections, notes])
     storage.write("comparison.md", f"{text}\n".encode())
     page = html_page(f"Comparison {name}", list(frames.items()), NOTES)
     storage.write("comparison.html", page.encode())

@@ -21,7 +21,7 @@ from lfs_ray.compare.expand import (
     settled,
     with_baselines,
 )
-from lfs_ray.compare.outcome import EQUAL_BUDGET, TABLE_NAME, Finished, write_comparison
+from lfs_ray.compare.outcome import EQUAL_BUDGET, Finished, write_comparison
 from lfs_ray.config.resolve import resolve
 from lfs_ray.config.resume import refused_changes
 from lfs_ray.config.sections import Config, PopulationConfig
@@ -48,6 +48,7 @@ from lfs_ray.execution.fit import population_mistakes, with_losses_resolved
 from lfs_ray.storage import Storage
 from lfs_ray.training.material import Material
 from lfs_ray.trials.committed import committed_rounds
+from lfs_ray.trials.comparison_read import TABLE_NAME
 from lfs_ray.trials.comparison_text import markdown
 
 

@@ -111,7 +111,8 @@ def _members(search: SearchConfig) -> Iterator[Finding]:
 def _too_few(search: SearchConfig) -> Finding:
     least = LEAST_MEMBERS.get(search.policy, 2)
     return (
-        f"search.members must be at least {least} for policy {search.policy}, got {search.members}",
+        f"search.members must be at least {least} for policy {search.policy}, got "
+        f"{search.members}",
         "raise it, or use policy random",
     )
 

@@ -9,7 +9,9 @@ import pandas as pd
 import pytest
 from small_comparisons import Table, run_comparison, write_table
 
+import lfs_ray
 from lfs_ray.cli import run
+from lfs_ray.errors import RunError
 from lfs_ray.trials.comparison_table import COLUMNS
 from lfs_ray.trials.read import read_trials
 
@@ -18,7 +20,7 @@ RESULTS = ["population", "round", "member", "reward", "theta_margin"]
 
 
 def _table(folder: Path) -> pd.DataFrame:
-    return pd.read_csv(folder / "comparison.csv")
+    return lfs_ray.read_comparison(folder)
 
 
 def _rows(folder: Path) -> pd.DataFrame:
@@ -155,3 +157,8 @@ def test_report_people_must_be_nobody_trained_on(
         "found 8 by the names of their folders: p00000, p00001, "
     )
     assert not (tmp_path / "run").exists()
+
+
+def test_a_table_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"must hold a finished comparison, found no "):
+        lfs_ray.read_comparison(tmp_path)
