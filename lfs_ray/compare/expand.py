@@ -12,11 +12,13 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from lfs_ray.config.compat import with_switches
 from lfs_ray.config.sections import (
     CompareConfig,
     Config,
     LossConfig,
     MethodConfig,
+    OptimizerConfig,
     PopulationConfig,
     SearchConfig,
 )
@@ -127,14 +129,17 @@ def replay_name(method: str) -> str:
     return f"{method}_replayed"
 
 
-def replayed(population: PopulationConfig, script: tuple[float, ...]) -> PopulationConfig:
+def replayed(
+    population: PopulationConfig, script: tuple[float, ...], optimizer: OptimizerConfig
+) -> PopulationConfig:
     """The population that trains once under a schedule, from other initial weights and data order.
 
-    From the same ones it would give the search's own weights again.
+    From the same ones it would give the search's own weights again. Of `search.compat` those
+    switches stay that concern training.
     """
     search = population.search
     assert search.seed is not None
-    return replace(
+    replay = replace(
         population,
         search=replace(
             search,
@@ -145,6 +150,7 @@ def replayed(population: PopulationConfig, script: tuple[float, ...]) -> Populat
             seed=derive_seed(search.seed, "replay"),
         ),
     )
+    return with_switches(replay, optimizer)
 
 
 def is_baseline(method: MethodConfig) -> bool:

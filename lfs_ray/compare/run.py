@@ -210,7 +210,7 @@ def with_replays(config: Config, entries: dict[str, Entry], storage: Storage) ->
             entry = Entry(replay_name(name), seed, 0)
             chosen = finished.chosen(name, seed).population
             script = _script(storage, config, chosen)
-            replay = replayed(config.populations[chosen], script)
+            replay = replayed(config.populations[chosen], script, config.optimizer)
             populations.setdefault(entry.population, replay)
             entries[entry.population] = entry
     return replace(config, populations=populations)

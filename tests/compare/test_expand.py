@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from lfs_ray.compare.expand import Entry, expanded, replayed, with_baselines
 from lfs_ray.config.build import build_config
+from lfs_ray.config.resolve import resolve
 from lfs_ray.config.sections import Config
 from lfs_ray.errors import ConfigError
+from lfs_ray.execution.fit import population_mistakes, with_losses_resolved
 
 
 def _config(**table: Any) -> Config:
@@ -87,11 +90,26 @@ def test_the_three_baselines_are_always_there_and_not_twice() -> None:
 def test_a_replay_starts_from_other_weights_and_data() -> None:
     config, _ = expanded(_config(methods={"s": {"search": {"policy": "reinforce"}}}))
     search = config.populations["s_s3_r0"]
-    replay = replayed(search, (0.1,) * 8)
+    replay = replayed(search, (0.1,) * 8, config.optimizer)
     assert (replay.search.policy, replay.search.members) == ("schedule", 1)
     assert replay.search.rounds == search.search.rounds
     assert replay.search.seed != search.search.seed
     assert replay.loss == search.loss
+
+
+def test_a_replay_of_the_released_code_keeps_what_concerns_training() -> None:
+    search = {"policy": "paper", "compat": ["released"]}
+    grown, _ = expanded(_config(methods={"s": {"search": search}}))
+    config = with_losses_resolved(resolve(grown, name="r"))
+    released = config.populations["s_s3_r0"]
+    replay = replayed(released, (-0.1,) * 8, config.optimizer)
+    assert "keep_momentum" in released.search.compat
+    assert {"weight_decay_1e-4", "duplicate_identity_weight"} < set(replay.search.compat)
+    assert not {"keep_momentum", "selection_only", "fixed_first_epochs"} & set(
+        replay.search.compat
+    )
+    assert replay.search.space == "released-global"
+    assert population_mistakes(replace(config, populations={"replay": replay})) == []
 
 
 @pytest.mark.parametrize(
