@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -26,6 +26,8 @@ _ADVICE = "use the schedule.toml of a run"
 class ScheduledRound:
     """The selected trial of a round, as a schedule has it."""
 
+    number: int | None = None
+    """Round, from 0; a schedule written by hand may leave it out."""
     theta: tuple[float, ...] = ()
     """Empty for a hand-made loss."""
     margin: float = math.nan
@@ -45,10 +47,11 @@ def schedule_text(
         "search": _given({key: search[key] for key in _SEARCH_KEYS}),
         "round": [
             {
+                "number": one.number,
                 "theta": [row[f"theta_{theta}"] for theta in theta_names],
                 **{key: row[key] for key in ("margin", "epochs", "reward")},
             }
-            for row in winners
+            for one, row in zip(rounds, winners, strict=True)
         ],
     }
     return tomli_w.dumps(content)
@@ -115,7 +118,18 @@ def _rounds(tables: object, place: str) -> tuple[list[ScheduledRound], list[str]
             f"every theta of {place} must have as many numbers, got {sizes[0]} and {sizes[-1]}: "
             f"{_ADVICE}"
         )
-    return rounds, mistakes
+    return rounds, mistakes + list(_gaps(rounds, place))
+
+
+def _gaps(rounds: Sequence[ScheduledRound], place: str) -> Iterator[str]:
+    """Rounds whose number is not that of their place."""
+    for position, one in enumerate(rounds):
+        if one.number is not None and one.number != position:
+            yield (
+                f"rounds of {place} must be numbered 0, 1, 2 and so on, got {one.number} in place "
+                f"of {position}: restore the missing round, or number them anew"
+            )
+            return
 
 
 def _read(path: str) -> dict[str, Any]:

@@ -139,6 +139,7 @@ def test_training_is_one_member_without_search(faces: str) -> None:
         ("theta = [0.2]", "thetas = [0.2]", ["got round.0.thetas"]),
         ("theta = [0.2]", "theta = [0.2, 0.3]", ["as many numbers, got 1 and 2"]),
         ("theta = [0.2]\n", "", ["as many numbers, got 0 and 1"]),
+        ("theta = [0.2]", "number = 1\ntheta = [0.2]", ["numbered 0, 1, 2 and so on, got 1 in"]),
         (GOOD[GOOD.index("[[round]]") :], "", ["must hold loss, search and round"]),
         (GOOD[GOOD.index("[[round]]") :], "[round]\n", ["table [[round]] for each round"]),
         (GOOD, "round = []\nloss = {}\nsearch = {}", ["table [[round]] for each round"]),

@@ -9,7 +9,9 @@ from tiny_runs import EPOCH_IMAGES, tiny_config
 
 from lfs_ray.config.sections import LossConfig
 from lfs_ray.errors import RunError, TrainingError
+from lfs_ray.losses.catalogue import LOSSES
 from lfs_ray.losses.searched import GlobalShift
+from lfs_ray.search.space import build_space
 from lfs_ray.training.checkpoint import model_of
 from lfs_ray.training.material import Material
 from lfs_ray.training.trainer import Trainer, TrialResult, TrialSpec
@@ -85,6 +87,25 @@ def test_two_halves_of_a_lineage_are_the_whole(trainer: Trainer) -> None:
     trainer.train(SPEC, None)
     parent = trainer.arrays()
     trainer.train(replace(SPEC, first_image=24, init_seed=77), parent, parent_name="p")
+    assert frozen(trainer) == whole
+
+
+RANDOM_LOSSES = {"elastic_arc", "elastic_cos", "random_margin"}
+"""Their draws follow the seed of a trial, and two halves are two trials."""
+
+
+@pytest.mark.parametrize("name", sorted(LOSSES.keys() - RANDOM_LOSSES))
+def test_state_and_own_parameters_of_every_loss_travel_with_the_parent(
+    trainer: Trainer, name: str
+) -> None:
+    spaces = LOSSES[name].spaces
+    theta = build_space(spaces[0], loss=name).default_start if spaces else ()
+    spec = replace(SPEC, loss=LossConfig(name=name), theta=theta, space=(*spaces, "")[0])
+    trainer.train(replace(spec, num_images=48), None)
+    whole = frozen(trainer)
+    trainer.train(spec, None)
+    parent = trainer.arrays()
+    trainer.train(replace(spec, first_image=24, init_seed=77), parent, parent_name="p")
     assert frozen(trainer) == whole
 
 
