@@ -54,16 +54,21 @@ from lfs_ray.trials.comparison_text import markdown
 
 def comparison_mistakes(config: Config) -> list[str]:
     """What is wrong with the methods of a comparison, one line each, methods by their names."""
+    mistakes: list[str] = []
     try:
         config = with_baselines(config)
+    except ConfigError as error:
+        mistakes += error.mistakes
+    try:
         expanded(config)
     except ConfigError as error:
-        return str(error).splitlines()
+        mistakes += error.mistakes
     methods = {
         name: PopulationConfig(search=settled(method).search, loss=method.loss)
         for name, method in config.methods.items()
     }
-    mistakes = population_mistakes(replace(config, populations=methods))
+    if methods:
+        mistakes += population_mistakes(replace(config, populations=methods))
     if not config.report:
         mistakes.append(
             "a comparison must have a report set, got none: name one in a table [report.NAME] "

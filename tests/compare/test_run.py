@@ -126,6 +126,18 @@ def test_a_finished_comparison_is_left_alone(
             {"methods": {"am": {"loss": {"name": "am_softmax"}, "margins": [0.1, 2.5]}}},
             ["option margin of loss 'am_softmax' must be in [0, 2), found 2.5 in population am"],
         ),
+        (
+            {
+                "compare": {"seeds": [1, 1]},
+                "methods": {"a": {"loss": {"name": "x"}}},
+                "report": {},
+            },
+            [
+                "compare.seeds must be different numbers, got [1, 1]",
+                "loss.name must be one of ",
+                "a comparison must have a report set, got none",
+            ],
+        ),
         ({"compare": {"budget_epochs": 0.0}}, ["compare.budget_epochs must be above 0, got 0.0"]),
     ],
 )
