@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, is_dataclass, replace
 from typing import Any, TypeVar
 
-from lfs_ray.config.inherit import base_of, base_of_method
+from lfs_ray.config.inherit import base_of, base_of_method, with_usual_members
 from lfs_ray.config.keys import NAME_RULE, fields_of, is_name, join, named_entry, nearest
-from lfs_ray.config.sections import Config, MethodConfig, PopulationConfig
+from lfs_ray.config.sections import Config, MethodConfig, PopulationConfig, SearchConfig
 from lfs_ray.config.values import example, expected, from_toml, from_words, show
 
 T = TypeVar("T")
@@ -37,22 +37,32 @@ def build_config(table: Mapping[str, Any], *, place: str) -> tuple[Config, list[
     """
     own = {name: value for name, value in table.items() if name not in ("populations", "methods")}
     shared, mistakes = build(Config, own, place=place)
-    search, loss = shared.search, shared.loss
+    loss = shared.loss
+    table_of_search = own.get("search")
+    named = isinstance(table_of_search, Mapping) and "members" in table_of_search
+
+    def search_of(loss_name: str) -> SearchConfig:
+        return shared.search if named else with_usual_members(shared.search, loss_name)
+
     populations, wrong_populations = _named(
         PopulationConfig,
         table.get("populations", {}),
-        base=lambda entry: base_of(search, loss, _loss_name(entry, shared)),
+        base=lambda entry: base_of(
+            search_of(_loss_name(entry, shared)), loss, _loss_name(entry, shared)
+        ),
         where="populations",
         place=place,
     )
     methods, wrong_methods = _named(
         MethodConfig,
         table.get("methods", {}),
-        base=lambda entry: base_of_method(search, loss, _loss_name(entry, shared)),
+        base=lambda entry: base_of_method(
+            search_of(_loss_name(entry, shared)), loss, _loss_name(entry, shared)
+        ),
         where="methods",
         place=place,
     )
-    config = replace(shared, populations=populations, methods=methods)
+    config = replace(shared, search=search_of(loss.name), populations=populations, methods=methods)
     return config, mistakes + wrong_populations + wrong_methods
 
 

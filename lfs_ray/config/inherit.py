@@ -7,7 +7,17 @@ another.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from lfs_ray.config.sections import LossConfig, MethodConfig, PopulationConfig, SearchConfig
+
+USUAL_MEMBERS = {"am_lfs": 32}
+"""Members a round of losses whose paper has another number than SearchConfig's default."""
+
+
+def with_usual_members(search: SearchConfig, loss_name: str) -> SearchConfig:
+    """The section with the members that are usual for the loss, for a file that names none."""
+    return replace(search, members=USUAL_MEMBERS.get(loss_name, SearchConfig().members))
 
 
 def base_of(search: SearchConfig, loss: LossConfig, loss_name: str) -> PopulationConfig:

@@ -112,7 +112,7 @@ class SearchConfig:
     space: str = ""
     """Parameterisation of the searched numbers (docs/search.md); empty: the loss's first."""
     members: int = 4
-    """Trials a round (B)."""
+    """Trials a round (B); where it is not named, 32 for loss am_lfs, as in its paper."""
     rounds: int = 12
     """Rounds of the search."""
     round_epochs: float = 0.75

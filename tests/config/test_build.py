@@ -5,6 +5,7 @@ import tomllib
 import pytest
 
 from lfs_ray.config.build import build, build_config
+from lfs_ray.config.dump import dump_toml
 from lfs_ray.config.sections import Config, LossConfig, SearchConfig
 
 
@@ -145,3 +146,26 @@ def test_populations_inherit_search_and_loss_key_by_key() -> None:
     assert b.search == SearchConfig(members=8)
     assert b.loss == LossConfig(scale=64.0, name="local")
     assert (c.search, c.loss) == (config.search, config.loss)
+
+
+@pytest.mark.parametrize(
+    ("search", "members"),
+    [({}, (4, 32, 4, 8)), ({"members": 6}, (6, 6, 6, 8)), ({"rounds": 3}, (4, 32, 4, 8))],
+)
+def test_am_lfs_has_its_papers_members_where_none_are_named(
+    search: dict[str, int], members: tuple[int, ...]
+) -> None:
+    table = {
+        "search": search,
+        "populations": {"lfs": {"loss": {"name": "am_lfs"}}, "local": {"loss": {"name": "local"}}},
+        "methods": {"few": {"loss": {"name": "am_lfs"}, "search": {"members": 8}}},
+    }
+    config, mistakes = build_config(table, place="x.toml")
+    assert not mistakes
+    populations = config.populations
+    found = [config.search, populations["lfs"].search, populations["local"].search]
+    assert [one.members for one in (*found, config.methods["few"].search)] == list(members)
+    alone, _ = build_config({"loss": {"name": "am_lfs"}}, place="x.toml")
+    assert alone.search.members == 32
+    again, _ = build_config(tomllib.loads(dump_toml(config)), place="x.toml")
+    assert again == config

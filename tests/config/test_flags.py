@@ -175,7 +175,7 @@ def test_the_help_names_every_flag_with_its_text(capsys: pytest.CaptureFixture[s
     assert stop.value.code == 0
     text = " ".join(capsys.readouterr().out.replace("\u2502", " ").split())
     assert "usage: lfs-ray search" in text
-    assert "Trials a round (B). (default: 6)" in text
+    assert "as in its paper. (default: 6)" in text
     for path in key_types():
         if not path.startswith(("populations.", "methods.")):
             assert f"--{path.replace('_', '-')} " in text
