@@ -464,7 +464,7 @@ def test_pairs_that_no_rule_can_score_are_found_before_training(
         ({"data": {"validation_pairs_per_fold": 500}}, r"fold 0 must have 500 same pairs"),
         ({"data": {"train": ["/none/such"]}}, r"training source /none/such must exist"),
         ({"data": {"validation_share": 0.999}}, r"both sides of the split"),
-        ({"search": {"members": 1}}, r"search\.members must be at least 2 for policy reinforce"),
+        ({"search": {"members": 1}}, r"search\.members must be at least 2 for policy pgpe"),
         ({"search": {"membres": 3}}, r"keys must be known, got search\.membres .*search\.members"),
         ({"search": {"members": "two"}}, r"search\.members must be a whole number, got 'two'"),
         ({"surch": {"members": 3}}, r"keys must be known, got surch"),
