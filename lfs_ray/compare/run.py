@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -112,8 +112,8 @@ def compare(request: Request, console: Console) -> str:
     if request.dry_run:
         console.print(describe_workers(config), soft_wrap=True, highlight=False)
         return url
-    config = _train(config, entries, storage, material, console, continuation)
-    table = write_comparison(storage, config, _finished(storage, config, entries))
+    config, finished = _train(config, entries, storage, material, console, continuation)
+    table = write_comparison(storage, config, finished)
     _show(table, url, console)
     return url
 
@@ -168,19 +168,20 @@ def _train(
     material: Material,
     console: Console,
     continuation: str,
-) -> Config:
-    """Train all methods, then the replays of what they found; the configuration with these.
-
-    The replays' entries are added to `entries`.
-    """
+) -> tuple[Config, Finished]:
+    """Train all methods, then the replays of what they found; the configuration with these."""
     with _one_connection(config):
         _execute(config, storage, material, console, continuation)
-        if config.compare.replay:
-            more = with_replays(config, entries, storage)
-            if more != config:
-                _execute(more, storage, material, console, continuation)
-            config = more
-    return config
+        finished = _finished(storage, config, entries)
+        if not config.compare.replay:
+            return config, finished
+        more, replays = with_replays(config, finished, storage)
+        if more != config:
+            _execute(more, storage, material, console, continuation)
+    replayed_ones = _finished(storage, more, replays)
+    return more, Finished(
+        {**finished.entries, **replays}, {**finished.winners, **replayed_ones.winners}
+    )
 
 
 def _execute(
@@ -201,15 +202,16 @@ def _one_connection(config: Config) -> Iterator[None]:
         yield
 
 
-def with_replays(config: Config, entries: dict[str, Entry], storage: Storage) -> Config:
-    """The configuration with a replay of each search's schedule; their entries go into `entries`.
+def with_replays(
+    config: Config, finished: Finished, storage: Storage
+) -> tuple[Config, dict[str, Entry]]:
+    """The configuration with a replay of each search's schedule, and what these populations are.
 
     Of a search with restarts the chosen one is replayed. What is there already stays as it is.
     """
-    finished = _finished(storage, config, entries)
-    populations = dict(config.populations)
-    for name, method in config.methods.items():
-        if not _is_replayed(method.search.policy, config, name, entries):
+    populations, entries = dict(config.populations), dict[str, Entry]()
+    for name in config.methods:
+        if not _is_replayed(config, name, finished.entries):
             continue
         for seed in config.compare.seeds:
             entry = Entry(replay_name(name), seed, 0)
@@ -218,10 +220,10 @@ def with_replays(config: Config, entries: dict[str, Entry], storage: Storage) ->
             replay = replayed(config.populations[chosen], script, config.optimizer)
             populations.setdefault(entry.population, replay)
             entries[entry.population] = entry
-    return replace(config, populations=populations)
+    return replace(config, populations=populations), entries
 
 
-def _is_replayed(policy: str, config: Config, name: str, entries: dict[str, Entry]) -> bool:
+def _is_replayed(config: Config, name: str, entries: Mapping[str, Entry]) -> bool:
     """Whether a method's schedule is something that its policy learnt."""
     first = next(key for key, entry in entries.items() if entry.method == name)
     population = config.populations[first]
@@ -231,11 +233,8 @@ def _is_replayed(policy: str, config: Config, name: str, entries: dict[str, Entr
 def _script(storage: Storage, config: Config, population: str) -> tuple[float, ...]:
     one = config.populations[population]
     names = build_searcher(one.search, one.loss).space.names
-    winners = [
-        next(row for row in closed.rows if row["selected"])
-        for closed in committed_rounds(storage, population)
-    ]
-    return tuple(float(str(row[f"theta_{name}"])) for row in winners for name in names)
+    rows = [closed.selected for closed in committed_rounds(storage, population)]
+    return tuple(float(str(row[f"theta_{name}"])) for row in rows for name in names)
 
 
 def _finished(storage: Storage, config: Config, entries: dict[str, Entry]) -> Finished:

@@ -61,10 +61,10 @@ def write_results(storage: Storage, config: Config) -> pd.DataFrame:
 
 
 def write_winner(storage: Storage, config: Config, name: str) -> Winner:
-    """Write schedule and final model of a finished population, unless they are there."""
+    """Write schedule and final model of a finished population."""
     population = config.populations[name]
     rounds = committed_rounds(storage, name)
-    row = next(row for row in rounds[-1].rows if row["selected"])
+    row = rounds[-1].selected
     folder = f"populations/{name}"
     names = build_searcher(population.search, population.loss).space.names
     text = schedule_text(name, population, rounds, names)

@@ -40,7 +40,7 @@ def schedule_text(
 ) -> str:
     """TOML of a population's schedule: the loss, what a replay needs of the search, the rounds."""
     search = asdict(population.search)
-    winners = [next(row for row in one.rows if row["selected"]) for one in rounds]
+    winners = [one.selected for one in rounds]
     content = {
         "population": name,
         "loss": _given(asdict(population.loss)),

@@ -42,6 +42,11 @@ class Round:
     rows: tuple[Row, ...]
     metadata: Mapping[str, str]
 
+    @property
+    def selected(self) -> Row:
+        """Row of the trial whose weights start the next round."""
+        return next(row for row in self.rows if row["selected"])
+
 
 def encode_round(
     rows: Sequence[Mapping[str, object]],
