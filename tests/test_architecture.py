@@ -61,7 +61,7 @@ def planted(rule: str, path: str, source: str) -> list[str]:
         ("sizes", "driver.py", "async def f():\n" + "    x = 1\n" * 60),
         ("names", "data/utils.py", ""),
         ("names", "helpers/data.py", ""),
-        ("names", "data/formats/lmdb.py", ""),
+        ("names", "data/formats/stores/lmdb.py", ""),
         ("text", "driver.py", "x = 'm\u00e4rgin'\n"),
         *(("text", "driver.py", f"# {word}: later\n") for word in UNFINISHED),
     ],
@@ -96,7 +96,7 @@ def test_missing_postponed_annotations_are_found(path: str, source: str, num_fou
         ("hidden imports", "__init__.py", "def f():\n    import_module('lfs_ray.trials')\n"),
         ("sizes", "driver.py", "x = 1\n" * 299),
         ("sizes", "driver.py", "def f():\n" + "    x = 1\n" * 59),
-        ("names", "data/lmdb.py", ""),
+        ("names", "data/formats/lmdb.py", ""),
         ("text", "driver.py", "x = 1\n"),
     ],
 )

@@ -568,7 +568,7 @@ def test_what_the_system_refuses_is_one_line(
     def full(args: list[str]) -> None:
         raise OSError(28, "No space left on device", "/data/x")
 
-    monkeypatch.setitem(cli.COMMANDS, "trials", full)
+    monkeypatch.setattr("lfs_ray.commands.trials.run", full)
     assert lfs_ray("trials", str(finished)) == 1
     (line,) = errors_of(capsys)
     assert "No space left on device: '/data/x'" in line
@@ -790,7 +790,7 @@ def test_a_bug_leaves_its_traceback(
         raise ZeroDivisionError("a bug")
 
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setitem(cli.COMMANDS, "trials", broken)
+    monkeypatch.setattr("lfs_ray.commands.trials.run", broken)
     assert lfs_ray("trials") == 3
     line = capsys.readouterr().err
     assert line.startswith("lfs-ray: this is a bug: ZeroDivisionError: a bug; the traceback is in")

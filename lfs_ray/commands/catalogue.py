@@ -1,0 +1,40 @@
+"""The commands by name. A command's module is imported when the command is called, not before."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Command(NamedTuple):
+    """Where a command's function stands, and what it does."""
+
+    module: str
+    """Module of the room `commands`."""
+    about: str
+    """One line, shown by `lfs-ray --help` and on top of the command's own help."""
+    function: str = "run"
+    """Function of the module: takes the arguments, returns the exit code (None: 0)."""
+
+
+COMMANDS: dict[str, Command] = {
+    "search": Command(
+        "fits",
+        "Search the loss while the model trains; without a file, the embedded example.",
+        "search",
+    ),
+    "train": Command(
+        "fits", "Train under one fixed loss, or under a schedule that a search found.", "train"
+    ),
+    "compare": Command(
+        "fits",
+        "Compare methods over seeds at one budget, in one run; the table says what is known.",
+        "compare",
+    ),
+    "trials": Command("trials", "Show the trial table of one or several runs."),
+    "evaluate": Command("evaluate", "Score a checkpoint or model file on a pair list."),
+    "data pack": Command(
+        "data_pack", "Pack a folder of class folders, or a list file's images, into an LMDB."
+    ),
+    "data synthesize": Command("data_synthesize", "Draw synthetic faces into a packed data set."),
+}
+"""In the order of the help."""
