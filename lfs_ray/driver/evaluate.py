@@ -9,11 +9,9 @@ import pandas as pd
 from lfs_ray.config.machine import WorkerConfig
 from lfs_ray.config.sections import ReportConfig, RewardConfig
 from lfs_ray.driver.run_directory import absolute
-from lfs_ray.errors import RunError
-from lfs_ray.storage import Storage
 from lfs_ray.training.device import prepare_process
 from lfs_ray.training.material import open_pairs
-from lfs_ray.training.model_file import load_backbone
+from lfs_ray.training.model_file import load_backbone, read_model
 from lfs_ray.training.scoring import embed, score
 
 
@@ -32,7 +30,7 @@ def evaluate(
     Raises:
         LfsRayError: a file is missing or unreadable.
     """
-    backbone, model = load_backbone(_read(checkpoint), name=checkpoint)
+    backbone, model = load_backbone(read_model(checkpoint), name=checkpoint)
     place = images or os.path.dirname(absolute(pairs))
     pair_set = open_pairs(ReportConfig(images=place, pairs=pairs), model)
     device = prepare_process(WorkerConfig())
@@ -47,14 +45,3 @@ def evaluate(
         "fold_std": result.verification.std,
     }
     return pd.DataFrame([row])
-
-
-def _read(checkpoint: str) -> bytes:
-    folder, _, name = absolute(checkpoint).rpartition("/")
-    try:
-        return Storage(folder or "/").read(name)
-    except OSError as error:
-        raise RunError(
-            f"the checkpoint must be a readable file, found none at {checkpoint} "
-            f"({error.strerror or error}): give a *.safetensors file of a run"
-        ) from error

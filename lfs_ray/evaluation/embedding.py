@@ -41,9 +41,14 @@ def combine_views(*views_ND: ArrayLike, flip: str) -> NDArray[np.float64]:
     if views_VND.ndim != 3:
         raise ValueError(f"views must have shape (N, D), got {views_VND.shape[1:]}")
     _check_finite(views_VND)
-    sum_ND = views_VND.sum(axis=0)
-    norm_N1 = np.linalg.norm(sum_ND, axis=1, keepdims=True)
-    return np.asarray(sum_ND / np.where(norm_N1 == 0, 1, norm_N1))
+    return unit_rows(views_VND.sum(axis=0))
+
+
+def unit_rows(raw_ND: ArrayLike) -> NDArray[np.float64]:
+    """Rows divided by their length, in float64; a zero row stays zero."""
+    rows_ND = np.asarray(raw_ND, np.float64)
+    norm_N1 = np.linalg.norm(rows_ND, axis=1, keepdims=True)
+    return np.asarray(rows_ND / np.where(norm_N1 == 0, 1, norm_N1))
 
 
 def _check_finite(views_VND: NDArray[np.float64]) -> None:

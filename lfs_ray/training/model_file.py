@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 
 import torch
@@ -9,6 +10,7 @@ from torch import nn
 
 from lfs_ray.config.sections import ModelConfig
 from lfs_ray.errors import ConfigError, RunError
+from lfs_ray.storage import Storage
 from lfs_ray.training.backbone import new_backbone
 from lfs_ray.training.checkpoint import decode, encode, model_of
 
@@ -45,6 +47,23 @@ def load_backbone(blob: bytes, *, name: str) -> tuple[nn.Module, ModelConfig]:
             f"restore it from a copy"
         ) from error
     return backbone.eval(), model
+
+
+def read_model(path: str) -> bytes:
+    """Bytes of a checkpoint or model file, given by a path or URI.
+
+    Raises:
+        RunError: there is no readable file.
+    """
+    place = path if "://" in path else os.path.abspath(os.path.expanduser(path))
+    folder, _, name = place.rpartition("/")
+    try:
+        return Storage(folder or "/").read(name)
+    except OSError as error:
+        raise RunError(
+            f"the checkpoint must be a readable file, found none at {path} "
+            f"({error.strerror or error}): give a *.safetensors file of a run"
+        ) from error
 
 
 def _build(model: ModelConfig) -> nn.Module:

@@ -41,19 +41,33 @@ def embed(
 
     `colour` is the images' own channel order, turned into the model's; None: the model's.
     """
-    backbone.eval()
-    views: list[list[npt.NDArray[np.float32]]] = [[], []]
-    with torch.inference_mode(), autocast(device, precision):
-        for start in range(0, len(images_KHWC), reward.batch_size):
-            batch = torch.from_numpy(images_KHWC[start : start + reward.batch_size])
-            if colour not in (None, model.colour):
-                batch = batch.flip(3)
-            pixels_BCHW = to_pixels(batch, model, device)
-            views[0].append(backbone(pixels_BCHW).float().cpu().numpy())
-            if reward.flip:
-                views[1].append(backbone(pixels_BCHW.flip(3)).float().cpu().numpy())
-    embedded = [np.concatenate(view) for view in views if view]
+    views: list[list[npt.NDArray[np.float32]]] = []
+    for start in range(0, len(images_KHWC), reward.batch_size):
+        batch_BHWC = images_KHWC[start : start + reward.batch_size]
+        if colour not in (None, model.colour):
+            batch_BHWC = np.ascontiguousarray(batch_BHWC[..., ::-1])
+        views.append(
+            views_of(backbone, batch_BHWC, model, device, flip=reward.flip, precision=precision)
+        )
+    embedded = [np.concatenate(view) for view in zip(*views, strict=True)]
     return combine_views(*embedded, flip="sum" if reward.flip else "none")
+
+
+def views_of(
+    backbone: nn.Module,
+    images_BHWC: npt.NDArray[np.uint8],
+    model: ModelConfig,
+    device: torch.device,
+    *,
+    flip: bool,
+    precision: str = "fp32",
+) -> list[npt.NDArray[np.float32]]:
+    """Raw embeddings (B, D) of a batch in the model's colour order; then those of the mirrors."""
+    backbone.eval()
+    with torch.inference_mode(), autocast(device, precision):
+        pixels_BCHW = to_pixels(torch.from_numpy(images_BHWC), model, device)
+        views = [pixels_BCHW, pixels_BCHW.flip(3)] if flip else [pixels_BCHW]
+        return [backbone(view).float().cpu().numpy() for view in views]
 
 
 def score(
