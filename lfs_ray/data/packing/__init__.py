@@ -1,0 +1,1 @@
+"""Sources of images to pack: folders, lists, RecordIO, tars, Parquet, other LMDBs."""
