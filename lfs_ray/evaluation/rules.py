@@ -5,7 +5,7 @@ every result carries the name of its rule:
 
     insightface   squared distance of unit vectors, 400 fixed thresholds, same when d < t;
                   population deviation of the folds (deepinsight/insightface)
-    facex         float32 dot product, 1000 thresholds between the extremes of the training
+    facex-zoo     float32 dot product, 1000 thresholds between the extremes of the training
                   folds, best TPR - FPR; s = t is wrong either way; standard error
                   (JDAI-CV/FaceX-Zoo)
     lfs           cosine, the same thresholds, rates counted half a bin below the threshold
@@ -24,8 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.floating]
-Bools = NDArray[np.bool_]
+from lfs_ray.evaluation.folds import Bools, Floats, Folds
 
 _DISTANCES = np.arange(0, 4, 0.01)
 _NUM_STEPS = 1000
@@ -33,19 +32,11 @@ _LFS_SHIFT = 2e-6
 
 
 @dataclass(frozen=True, slots=True)
-class Folds:
-    """What a rule works on: the measure (score or distance), truth and fold of each pair."""
-
-    measure_P: Floats
-    same_P: Bools
-    fold_P: NDArray[np.intp]
-    num_folds: int
-
-
-@dataclass(frozen=True, slots=True)
 class Rule:
     """A published routine, as functions."""
 
+    name: str
+    """As in every result and table."""
     measure: Callable[[Floats, Floats], Floats]
     """Unit embeddings of both sides (P, D) to what is compared with thresholds (P,)."""
     from_score: Callable[[Floats], Floats]
@@ -138,30 +129,41 @@ def _standard_error(accuracy_F: NDArray[np.float64], ddof: int) -> float:
     return float(np.std(accuracy_F, ddof=ddof) / np.sqrt(len(accuracy_F)))
 
 
+_INSIGHTFACE = Rule(
+    name="insightface",
+    measure=_squared_distance,
+    from_score=lambda score: 2 - 2 * score,
+    to_score=lambda distance: 1 - distance / 2,
+    thresholds=_distance_thresholds,
+    decide=lambda distance, same, threshold: (distance < threshold) == same,
+    spread=lambda accuracy: float(np.std(accuracy)),
+)
+_FACEX_ZOO = Rule(
+    name="facex-zoo",
+    measure=_dot_float32,
+    from_score=_unchanged,
+    to_score=_unchanged,
+    thresholds=_facex_thresholds,
+    decide=lambda score, same, at: np.where(same, score > at, score < at),
+    spread=lambda accuracy: _standard_error(accuracy, ddof=1),
+)
+_LFS = Rule(
+    name="lfs",
+    measure=_dot,
+    from_score=_unchanged,
+    to_score=_unchanged,
+    thresholds=_lfs_thresholds,
+    decide=lambda score, same, threshold: (score >= threshold) == same,
+    spread=lambda accuracy: _standard_error(accuracy, ddof=0),
+)
+
 RULES = {
-    "insightface": Rule(
-        measure=_squared_distance,
-        from_score=lambda score: 2 - 2 * score,
-        to_score=lambda distance: 1 - distance / 2,
-        thresholds=_distance_thresholds,
-        decide=lambda distance, same, threshold: (distance < threshold) == same,
-        spread=lambda accuracy: float(np.std(accuracy)),
-    ),
-    "facex": Rule(
-        measure=_dot_float32,
-        from_score=_unchanged,
-        to_score=_unchanged,
-        thresholds=_facex_thresholds,
-        decide=lambda score, same, at: np.where(same, score > at, score < at),
-        spread=lambda accuracy: _standard_error(accuracy, ddof=1),
-    ),
-    "lfs": Rule(
-        measure=_dot,
-        from_score=_unchanged,
-        to_score=_unchanged,
-        thresholds=_lfs_thresholds,
-        decide=lambda score, same, threshold: (score >= threshold) == same,
-        spread=lambda accuracy: _standard_error(accuracy, ddof=0),
-    ),
+    "insightface": _INSIGHTFACE,
+    "facex-zoo": _FACEX_ZOO,
+    "facex": _FACEX_ZOO,
+    "lfs": _LFS,
 }
-"""Rules by name; `insightface` is the number everyone quotes."""
+"""Rules by name; `insightface` is the number everyone quotes, `facex` is short for `facex-zoo`."""
+
+RULE_NAMES = tuple(dict.fromkeys(rule.name for rule in RULES.values()))
+"""Each rule once, by the name results carry."""

@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lfs_ray.errors import DataError
-from lfs_ray.evaluation.rules import RULES, Bools, Floats, Folds
+from lfs_ray.evaluation.folds import Bools, Floats, make_folds
+from lfs_ray.evaluation.rules import RULE_NAMES, RULES, Rule
 
-__all__ = ["RULES", "Verification", "verify", "verify_scores"]
+__all__ = ["RULES", "RULE_NAMES", "Verification", "verify", "verify_scores"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,8 @@ class Verification:
 
     accuracy: float
     """Mean of the fold accuracies, in [0, 1]."""
+    fold_accuracies: tuple[float, ...]
+    """Accuracy of each fold, in order of fold number."""
     std: float
     """Spread as the rule reports it: deviation of the folds, or standard error."""
     thresholds: tuple[float, ...]
@@ -34,7 +37,11 @@ class Verification:
     scores_P: NDArray[np.float64]
     """Similarity, high for the same person: cosine (1 - d/2 for a squared distance d)."""
     rule: str
+    """The rule's own name: `facex-zoo` also where the short `facex` was asked for."""
     flip: str
+    notes: tuple[str, ...] = ()
+    """What sets the result apart from a published one, a line each: fewer than ten folds, images
+    without direction (zero embeddings)."""
 
 
 def verify(
@@ -64,8 +71,10 @@ def verify(
             f"both sides of the pairs must have one shape (pairs, dimensions), found "
             f"{first.shape} and {second.shape}: embed both images of every pair"
         )
-    measure = RULES[rule].measure(first, second)
-    return _verify(measure, same_P, fold_P, rule, flip)
+    measure = _rule(rule).measure(first, second)
+    zeros = int(np.sum(~(first.any(axis=1) & second.any(axis=1))))
+    notes = (f"{zeros} of {len(first)} pairs have a zero embedding",) if zeros else ()
+    return _verify(measure, same_P, fold_P, rule, flip, notes)
 
 
 def verify_scores(
@@ -92,15 +101,20 @@ def verify_scores(
     >>> result.accuracy, result.correct_P.tolist()
     (0.75, [True, True, False, True])
     """
-    measure = RULES[rule].from_score(np.asarray(scores_P, dtype=np.float64))
+    measure = _rule(rule).from_score(np.asarray(scores_P, dtype=np.float64))
     return _verify(measure, same_P, fold_P, rule, flip)
 
 
 def _verify(
-    measure_P: Floats, same_P: ArrayLike, fold_P: ArrayLike, name: str, flip: str
+    measure_P: Floats,
+    same_P: ArrayLike,
+    fold_P: ArrayLike,
+    name: str,
+    flip: str,
+    notes: tuple[str, ...] = (),
 ) -> Verification:
-    rule = RULES[name]
-    folds = _checked(measure_P, same_P, fold_P)
+    rule = _rule(name)
+    folds = make_folds(measure_P, same_P, fold_P)
     thresholds_F = rule.thresholds(folds)
     threshold_P = thresholds_F[folds.fold_P]
     correct_P = rule.decide(folds.measure_P, folds.same_P, threshold_P)
@@ -108,43 +122,18 @@ def _verify(
     accuracy_F = np.bincount(folds.fold_P, weights=correct_P, minlength=folds.num_folds) / sizes_F
     return Verification(
         accuracy=float(np.mean(accuracy_F)),
+        fold_accuracies=tuple(float(value) for value in accuracy_F),
         std=rule.spread(accuracy_F),
         thresholds=tuple(float(value) for value in thresholds_F),
         correct_P=correct_P,
         scores_P=rule.to_score(folds.measure_P).astype(np.float64),
-        rule=name,
+        rule=rule.name,
         flip=flip,
+        notes=folds.notes() + notes,
     )
 
 
-def _checked(measure_P: Floats, same_P: ArrayLike, fold_P: ArrayLike) -> Folds:
-    """Input as arrays, with folds numbered 0..F-1; what cannot be computed is refused."""
-    same = np.asarray(same_P).astype(np.bool_)
-    numbers, fold = np.unique(np.asarray(fold_P), return_inverse=True)
-    if measure_P.ndim != 1 or not measure_P.shape == same.shape == fold.shape:
-        raise DataError(
-            f"scores, truth and folds must have one entry a pair, found shapes "
-            f"{measure_P.shape}, {same.shape} and {fold.shape}: check the pair list"
-        )
-    bad = np.flatnonzero(~np.isfinite(measure_P))
-    if bad.size:
-        raise DataError(
-            f"pair scores must be finite, found {measure_P[bad[0]]} at pair {bad[0]} "
-            f"({bad.size} in all): check the model's embeddings"
-        )
-    if len(numbers) < 2:
-        raise DataError(
-            f"verification must have at least 2 folds, found {len(numbers)}: "
-            "give the pairs a fold number"
-        )
-    same_F = np.bincount(fold, weights=same, minlength=len(numbers))
-    training_same_F = same.sum() - same_F
-    training_F = len(same) - np.bincount(fold, minlength=len(numbers))
-    one_class = np.flatnonzero((training_same_F == 0) | (training_same_F == training_F))
-    if one_class.size:
-        raise DataError(
-            f"the folds besides fold {numbers[one_class[0]]} must have same and different "
-            f"pairs, found {int(training_same_F[one_class[0]])} same of "
-            f"{int(training_F[one_class[0]])}: deal both classes to every fold"
-        )
-    return Folds(measure_P, same, fold, len(numbers))
+def _rule(name: str) -> Rule:
+    if name not in RULES:
+        raise ValueError(f"the rule must be one of {', '.join(RULE_NAMES)}, found {name!r}")
+    return RULES[name]
