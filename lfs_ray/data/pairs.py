@@ -13,12 +13,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lfs_ray.data.pair_lists import PairRow, parse_pairs
+from lfs_ray.data.bin_set import BinSet
+from lfs_ray.data.folds import FOLDS, consecutive_folds, dealt_folds
+from lfs_ray.data.pair_lists import parse_pairs
+from lfs_ray.data.pair_rows import PairRow
 from lfs_ray.data.pair_sampling import sample_pairs
 from lfs_ray.data.store import ImageStore
 from lfs_ray.errors import DataError
 
 _SHOWN_NAMES = 10
+_POSES = ("frontal", "profile")
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -46,32 +50,86 @@ class Pairs:
         return frozenset(filter(None, map(person_of, self.keys)))
 
 
-def read_pairs(path: str | os.PathLike[str]) -> Pairs:
-    """Read a pair list: table with header, LFW pairs.txt, or LFW development list.
+def read_pairs(
+    path: str | os.PathLike[str], format: str = "", *, shuffle_seed: int | None = None
+) -> Pairs:
+    """Read a pair list of any format of `pair_lists.FORMATS`.
 
-    The person on an image is the name of its folder; without a folder, one of its own.
+    The person on an image is the name of its folder. Images without a folder are one person where
+    same pairs join them.
+
+    Args:
+        path: List file, or the Protocol folder of CFP.
+        format: Name of its format; "" for what the file itself tells.
+        shuffle_seed: Deals the pairs of each kind to as many folds anew, at random; None keeps
+            the folds, and with them comparability to published numbers.
 
     Raises:
         DataError: The file is missing or of no known format, a line doesn't fit, compares an image
-            with itself or contradicts the folders; names file and line.
+            with itself or contradicts the folders, or all pairs are of one kind; names file and
+            line.
     """
-    rows = parse_pairs(path)
+    rows = parse_pairs(path, format)
     if not rows:
         raise DataError(f"pair list {path} must list pairs, it has a header only")
     for row in rows:
-        _check_row(row, path)
+        _check_row(row)
+    if len({row.same for row in rows}) == 1:
+        kind, other = ("same", "different") if rows[0].same else ("different", "same")
+        raise DataError(
+            f"pair list {path} must list same and different pairs, all {len(rows)} are {kind}, "
+            f"from {rows[0].place} on: add {other} ones"
+        )
     place_of_key: dict[str, int] = {}
     for row in rows:
         place_of_key.setdefault(row.a, len(place_of_key))
         place_of_key.setdefault(row.b, len(place_of_key))
-    people = [person_of(key) or key for key in place_of_key]
+    keys = tuple(place_of_key)
+    first = np.array([place_of_key[row.a] for row in rows], np.int64)
+    second = np.array([place_of_key[row.b] for row in rows], np.int64)
+    same = np.array([row.same for row in rows], np.bool_)
+    fold = np.array([row.fold for row in rows], np.int64)
     return Pairs(
-        keys=tuple(place_of_key),
-        first=np.array([place_of_key[row.a] for row in rows], np.int64),
-        second=np.array([place_of_key[row.b] for row in rows], np.int64),
-        same=np.array([row.same for row in rows], np.bool_),
-        fold=np.array([row.fold for row in rows], np.int64),
-        identity=np.unique(people, return_inverse=True)[1].astype(np.int64),
+        keys=keys,
+        first=first,
+        second=second,
+        same=same,
+        fold=fold if shuffle_seed is None else shuffled_folds(same, fold, shuffle_seed),
+        identity=_identities(keys, first[same], second[same]),
+    )
+
+
+def shuffled_folds(
+    same: NDArray[np.bool_], fold: NDArray[np.int64], seed: int
+) -> NDArray[np.int64]:
+    """Folds dealt anew at random, (P,): each gets as many pairs of each kind as any other."""
+    order = np.random.Generator(np.random.PCG64(seed)).permutation(len(same))
+    dealt = np.empty_like(fold)
+    dealt[order] = dealt_folds(same[order], len(np.unique(fold)))
+    return dealt
+
+
+def pairs_of_bin(bin_set: BinSet) -> Pairs:
+    """Pairs of a `.bin` set: ten blocks in order; one person where a same pair says so.
+
+    Raises:
+        DataError: Fewer pairs than folds, or all of one kind.
+    """
+    same = bin_set.same
+    if len(same) < FOLDS or same.all() or not same.any():
+        raise DataError(
+            f"a `.bin` set must hold at least {FOLDS} pairs, same and different ones, found "
+            f"{int(same.sum())} same and {int((~same).sum())} different"
+        )
+    first, second = np.arange(0, 2 * len(same), 2), np.arange(1, 2 * len(same), 2)
+    keys = bin_set.keys()
+    return Pairs(
+        keys=keys,
+        first=first,
+        second=second,
+        same=same,
+        fold=consecutive_folds(len(same)),
+        identity=_identities(keys, first[same], second[same]),
     )
 
 
@@ -131,18 +189,77 @@ def check_images(pairs: Pairs, store: ImageStore) -> None:
         )
 
 
-def _check_row(row: PairRow, path: str | os.PathLike[str]) -> None:
+def drop_missing(pairs: Pairs, store: ImageStore) -> tuple[Pairs, int]:
+    """Leave out the pairs whose images the store lacks; how many these are.
+
+    The sizes of the folds change, and so does the number: only for those who ask for it, with the
+    count beside the result.
+
+    Raises:
+        DataError: No pair is left.
+    """
+    lost = set(store.missing(iter(pairs.keys)))
+    if not lost:
+        return pairs, 0
+    present = np.array([key not in lost for key in pairs.keys])
+    kept = present[pairs.first] & present[pairs.second]
+    if not kept.any():
+        raise DataError(
+            f"some of the {len(pairs)} pairs must have both images in {store.path}, none has: "
+            f'"{pairs.keys[0]}" is missing, for one'
+        )
+    used = np.unique(np.concatenate([pairs.first[kept], pairs.second[kept]]))
+    place = np.zeros(len(pairs.keys), np.int64)
+    place[used] = np.arange(len(used))
+    left = Pairs(
+        keys=tuple(pairs.keys[index] for index in used.tolist()),
+        first=place[pairs.first[kept]],
+        second=place[pairs.second[kept]],
+        same=pairs.same[kept],
+        fold=pairs.fold[kept],
+        identity=pairs.identity[used],
+    )
+    return left, int((~kept).sum())
+
+
+def _check_row(row: PairRow) -> None:
     if row.a == row.b:
-        raise DataError(f'{path} line {row.line} must name two images, got "{row.a}" twice')
+        raise DataError(f'{row.place} must name two images, got "{row.a}" twice')
     one, other = person_of(row.a), person_of(row.b)
     if one and other and row.same != (one == other):
         said = "same" if row.same else "different"
         raise DataError(
-            f"{path} line {row.line} must agree with the folders, which name the "
+            f"{row.place} must agree with the folders, which name the "
             f'person: it says {said} of "{row.a}" and "{row.b}"'
         )
 
 
+def _identities(
+    keys: Sequence[str], first: NDArray[np.int64], second: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Person on each image, (K,): by its folder; without one, joined to those it is same as.
+
+    Args:
+        keys: Keys of the images, (K,).
+        first, second: Places of the images of the same pairs.
+    """
+    chief = list(range(len(keys)))
+
+    def find(place: int) -> int:
+        while chief[place] != place:
+            chief[place] = place = chief[chief[place]]
+        return place
+
+    for one, other in zip(first.tolist(), second.tolist(), strict=True):
+        chief[find(one)] = find(other)
+    names = [person_of(key) or f"/{find(place)}" for place, key in enumerate(keys)]
+    return np.unique(names, return_inverse=True)[1].astype(np.int64)
+
+
 def person_of(key: str) -> str:
-    """The person on an image: the name of its folder, "" without one."""
-    return os.path.basename(os.path.dirname(key))
+    """The person on an image: the name of its folder, "" without one.
+
+    CFP sorts a person's images by pose: there it is the folder above.
+    """
+    folder, name = os.path.split(os.path.dirname(key))
+    return os.path.basename(folder) if name in _POSES else name

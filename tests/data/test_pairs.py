@@ -44,13 +44,17 @@ def test_table_with_header(tmp_path: Path) -> None:
 
 
 def test_columns_in_another_order(tmp_path: Path) -> None:
-    pairs = read(tmp_path, "a\tb\tfold\tsame\np/0\tq/0\t3\t0\n")
-    assert rows_of(pairs) == [("p/0", "q/0", 0, 3)]
+    pairs = read(tmp_path, "a\tb\tfold\tsame\np/0\tq/0\t3\t0\np/0\tp/1\t2\t1\n")
+    assert rows_of(pairs) == [("p/0", "q/0", 0, 3), ("p/0", "p/1", 1, 2)]
 
 
-def test_images_without_a_folder_are_people_of_their_own(tmp_path: Path) -> None:
-    pairs = read(tmp_path, "fold\tsame\ta\tb\n0\t1\tx.jpg\ty.jpg\n0\t0\tx.jpg\tz.jpg\n")
-    assert sorted(pairs.identity.tolist()) == [0, 1, 2]
+def test_images_without_a_folder_are_one_person_where_same_pairs_join_them(tmp_path: Path) -> None:
+    rows = "0\t1\tv\tw\n0\t1\tx\ty\n0\t0\tx\tz\n1\t1\tw\tx\n1\t0\tu\tz\n"
+    pairs = read(tmp_path, TABLE + rows)
+    people = dict(zip(pairs.keys, pairs.identity.tolist(), strict=True))
+    assert people["v"] == people["w"] == people["x"] == people["y"]
+    assert len({people["v"], people["z"], people["u"]}) == 3
+    assert pairs.people() == frozenset()
 
 
 LFW = "2\t2\nA\t1\t2\nB_C\t1\t12345\nA\t1\tD\t3\nA\t2\tB_C\t1\n" + (
@@ -102,7 +106,7 @@ TABLE = "fold\tsame\ta\tb\n"
         (TABLE + "0\t1\tp/0\tp/0\n", 'line 2 must name two images, got "p/0" twice'),
         (TABLE + "0\t1\tp/0\tq/0\n", 'line 2 must agree .* says same of "p/0" and "q/0"'),
         (TABLE + "0\t0\tp/0\tp/1\n", "line 2 must agree with the folders.* says different"),
-        ("1\t1\nA\t1\t2\n", "must list 2 pairs by its first line, it lists 1"),
+        ("1\t1\nA\t1\t2\n", "line 1 says that 2 pairs follow, the list has 1"),
         ("1\t1\nA\t1\t2\nB\t1\t2\n", 'line 3 must be a different pair, "name1 i name2 j"'),
         ("1\t1\nA\t1\tB\t2\nB\t1\tA\t2\n", 'line 2 must be a same pair, "name i j"'),
         ("1\nA\tone\t2\nB\t1\tA\t2\n", "line 2 must be a same pair"),
@@ -126,16 +130,17 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 
 def test_missing_images_are_named(tmp_path: Path, class_folders: Path) -> None:
     store = FolderStore(class_folders)
-    check_images(read(tmp_path, TABLE + "0\t1\t2/000.jpg\t2/001.jpg\n"), store)
+    different = TABLE + "0\t0\t2/000.jpg\t10/001.jpg\n"
+    check_images(read(tmp_path, different + "0\t1\t2/000.jpg\t2/001.jpg\n"), store)
     lines = "".join(f"0\t1\t2/000.jpg\tx/2/{i:03d}.jpg\n" for i in range(12))
     with pytest.raises(DataError) as caught:
-        check_images(read(tmp_path, TABLE + lines), store)
+        check_images(read(tmp_path, different + lines), store)
     names = ", ".join(f"x/2/{i:03d}.jpg" for i in range(10))
     assert str(caught.value) == (
-        f"all 13 images of the pairs must be in {class_folders}, 12 are missing: {names}, ..."
+        f"all 14 images of the pairs must be in {class_folders}, 12 are missing: {names}, ..."
     )
     with pytest.raises(DataError, match=r"1 are missing: 2/7.jpg$"):
-        check_images(read(tmp_path, TABLE + "0\t1\t2/000.jpg\t2/7.jpg\n"), store)
+        check_images(read(tmp_path, different + "0\t1\t2/000.jpg\t2/7.jpg\n"), store)
 
 
 COUNTS = st.lists(st.integers(1, 12), min_size=1, max_size=30)
