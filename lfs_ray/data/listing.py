@@ -1,7 +1,7 @@
 """Lists of images: `key label`, one a line; and the check that labels are 0 to C-1.
 
-Data flow: list file -> here -> `sources` (joined sets) and `pack` (list files). Keys of long lists
-are kept as one block of text, not as millions of strings.
+Data flow: list file -> `list_parsing` -> here -> lists of files to pack. Keys of long lists are
+kept as one block of text, not as millions of strings.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from lfs_ray.data.list_parsing import MAX_LABEL, ParsedLines, parse_list
 from lfs_ray.errors import DataError
 
-MAX_LABEL = 2**31 - 1
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+__all__ = ["MAX_LABEL", "Keys", "Listing", "check_labels", "read_list"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,19 +82,16 @@ def read_list(path: str | os.PathLike[str]) -> Listing:
             file name and line number.
     """
     try:
-        lines = Path(path).read_bytes().removeprefix(_BYTE_ORDER_MARK).split(b"\n")
+        data = Path(path).read_bytes()
     except OSError as error:
         raise DataError(f"list {path} must be a readable file ({error.strerror})") from None
-    keys: list[bytes] = []
-    labels: list[int] = []
-    numbers: list[int] = []
-    for number, line in enumerate(lines, 1):
-        if line := line.rstrip():
-            key, label = _parse_line(line, f"{path} line {number}")
-            keys.append(key)
-            labels.append(label)
-            numbers.append(number)
-    return Listing(Keys.of(keys), np.array(labels, np.int64), np.array(numbers, np.int64))
+    parts = list(parse_list(data, path))
+    lengths = [part.ends - part.starts for part in parts]
+    return Listing(
+        Keys(b"".join(_key_bytes(data, part) for part in parts), np.cumsum(_joined(lengths))),
+        _joined([part.labels for part in parts]),
+        _joined([part.lines for part in parts]),
+    )
 
 
 def check_labels(listing: Listing, path: str | os.PathLike[str]) -> int:
@@ -121,20 +118,18 @@ def check_labels(listing: Listing, path: str | os.PathLike[str]) -> int:
     return len(present)
 
 
-def _parse_line(line: bytes, place: str) -> tuple[bytes, int]:
-    parts = line.rsplit(None, 1)
-    if len(parts) != 2:
-        raise DataError(f'{place} must be "key label", got {_shown(line)}')
-    key, label = parts
-    try:
-        key.decode()
-    except UnicodeDecodeError:
-        raise DataError(f"{place} must be UTF-8 text, got {_shown(line)}") from None
-    if not label.removeprefix(b"-").isdigit() or abs(int(label)) > MAX_LABEL:
-        raise DataError(f"{place} must end in an integer label, got {_shown(line)}")
-    return key, int(label)
+def _key_bytes(data: bytes, part: ParsedLines) -> bytes:
+    """The keys of a part one after the other, without what stands between them."""
+    if not len(part.starts):
+        return b""
+    first = int(part.starts[0])
+    steps = np.zeros(int(part.ends[-1]) - first + 1, np.int8)
+    steps[part.starts - first] += 1
+    steps[part.ends - first] -= 1
+    inside = np.cumsum(steps[:-1], dtype=np.int8).view(np.bool_)
+    codes = np.frombuffer(data, np.uint8, len(inside), first)
+    return codes[inside].tobytes()
 
 
-def _shown(line: bytes) -> str:
-    text = line.decode(errors="backslashreplace")
-    return repr(text if len(text) <= 60 else f"{text[:57]}...")
+def _joined(parts: list[NDArray[np.int64]]) -> NDArray[np.int64]:
+    return np.concatenate([np.empty(0, np.int64), *parts])

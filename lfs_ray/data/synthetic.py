@@ -24,7 +24,8 @@ from lfs_ray.data.face_traits import (
     identity_params,
     image_params,
 )
-from lfs_ray.data.writer import Record, write_packed
+from lfs_ray.data.packing.source import Record
+from lfs_ray.data.writer import write_packed
 from lfs_ray.errors import DataError
 
 CHUNK = 16  # planes of so many pictures stay in a core's cache; more is slower

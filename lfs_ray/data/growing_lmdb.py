@@ -1,0 +1,99 @@
+"""LMDB that is being written: one transaction a shard, grown when its map is full.
+
+Data flow: entries of a shard -> here -> data.lmdb; and back, for verification, on another thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import lmdb
+
+from lfs_ray.data.shards import Entry
+from lfs_ray.errors import DataError
+
+_FIRST_MAP_BYTES = 1 << 30
+_READ_AT_ONCE = 256
+
+
+class GrowingLmdb:
+    """LMDB file open for one writing thread and one reading thread of this process.
+
+    Args:
+        file: The LMDB; made where there is none, continued where there is one.
+        durable: Whether a committed shard must outlast a loss of power, not only of the process.
+    """
+
+    def __init__(self, file: Path, *, durable: bool) -> None:
+        self._lock_file = Path(f"{file}-lock")
+        # Nobody else has this file open: slots of a reader that was killed are forgotten.
+        self._lock_file.unlink(missing_ok=True)
+        size = max(_FIRST_MAP_BYTES, file.stat().st_size if file.exists() else 0)
+        self._env: lmdb.Environment = lmdb.open(
+            os.fspath(file), subdir=False, map_size=size, sync=durable, max_spare_txns=2
+        )
+        self._durable = durable
+        self._closed = False
+        # A map can only grow while nobody reads.
+        self._reading = threading.Lock()
+
+    def __len__(self) -> int:
+        return int(self._env.stat()["entries"])
+
+    def put(self, entries: Sequence[Entry]) -> None:
+        """Store entries, all or none.
+
+        Raises:
+            DataError: A key comes twice, or was there before.
+            lmdb.Error: The file cannot be written.
+        """
+        while True:
+            try:
+                self._put_once(entries)
+                return
+            except lmdb.MapFullError:
+                with self._reading:
+                    self._env.set_mapsize(2 * self._env.info()["map_size"])
+
+    def _put_once(self, entries: Sequence[Entry]) -> None:
+        with self._env.begin(write=True) as txn, txn.cursor() as cursor:
+            rows = [(entry.key, entry.value) for entry in entries]
+            _, added = cursor.putmulti(rows, overwrite=False)
+            if added == len(rows):
+                return
+            txn.abort()
+        raise DataError(f'keys must be unique, "{self._repeat(entries)}" comes twice')
+
+    def _repeat(self, entries: Sequence[Entry]) -> str:
+        """First key of entries that is stored already, or is the key of an earlier one."""
+        seen: set[bytes] = set()
+        with self._env.begin() as txn:
+            for entry in entries:
+                if entry.key in seen or txn.get(entry.key) is not None:
+                    return entry.key.decode()
+                seen.add(entry.key)
+        return "?"
+
+    def values(self, keys: Sequence[bytes]) -> Iterator[bytes | None]:
+        """Stored value of each key, None where there is none."""
+        for first in range(0, len(keys), _READ_AT_ONCE):
+            with self._reading, self._env.begin() as txn:
+                found = [txn.get(key) for key in keys[first : first + _READ_AT_ONCE]]
+            yield from found
+
+    def close(self) -> None:
+        """Write what is not on disk yet, and close."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            if not self._durable:
+                self._env.sync(True)
+        finally:
+            self._env.close()
+            with contextlib.suppress(OSError):
+                self._lock_file.unlink()

@@ -1,0 +1,243 @@
+"""A packed data set that is being written, shard by shard, and read back while it grows.
+
+Data flow: shards of entries -> here -> the files of `packed_files` in a folder of one's own. Per
+shard, in this order: lines of the list, a row of the journal, one LMDB transaction. The number of
+entries in the LMDB so tells which row of the journal is the last that counts, wherever a writer
+was killed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import BinaryIO, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lfs_ray.data import datum
+from lfs_ray.data.growing_lmdb import GrowingLmdb
+from lfs_ray.data.key_index import open_index, write_table
+from lfs_ray.data.list_parsing import BYTE_ORDER_MARK
+from lfs_ray.data.packed_files import (
+    INDEX_NAME,
+    LIST_NAME,
+    LMDB_NAME,
+    manifest_of,
+    write_labels,
+    write_manifest,
+)
+from lfs_ray.data.shards import Entry, Shard, describe
+from lfs_ray.data.store import LmdbStore
+from lfs_ray.errors import DataError
+
+BOOKS_NAME = ".packing"
+_JOURNAL_NAME = "shards.jsonl"
+_DECODED_SAMPLE = 64
+
+
+class PackedWriter:
+    """Writer of one packed set; a context manager that stops its threads and closes its files.
+
+    Args:
+        folder: Directory of the files, of this writer alone; may hold what a killed one left.
+        durable: Whether whole shards must outlast a loss of power.
+
+    Raises:
+        DataError: What is there cannot be continued.
+    """
+
+    def __init__(self, folder: Path, *, durable: bool) -> None:
+        self._folder = folder
+        self._durable = durable
+        books = folder / BOOKS_NAME
+        books.mkdir(exist_ok=True)
+        self._lmdb = GrowingLmdb(folder / LMDB_NAME, durable=durable)
+        self._list = _opened(folder / LIST_NAME)
+        self._journal = _opened(books / _JOURNAL_NAME)
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="verify")
+        self._checks: list[Future[None]] = []
+        self.shards: list[Shard] = []
+        try:
+            self._continue()
+        except BaseException:
+            self._close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    @property
+    def num_images(self) -> int:
+        """Images of whole shards."""
+        return self.shards[-1].first + self.shards[-1].images if self.shards else 0
+
+    def add(self, entries: Sequence[Entry]) -> None:
+        """Write a shard: whole on disk when this returns, and read back soon after.
+
+        Raises:
+            DataError: A key comes twice, or an earlier shard was not read back as written.
+            OSError, lmdb.Error: The disk is full, or cannot be written.
+        """
+        start = self.shards[-1].list_end if self.shards else 0
+        # The reader of a list takes off one byte order mark.
+        mark = BYTE_ORDER_MARK if not start and entries[0].key[:3] == BYTE_ORDER_MARK else b""
+        shard = describe(entries, self.num_images, start + len(mark))
+        self._append(self._list, mark + b"".join(entry.line for entry in entries))
+        self._append(self._journal, json.dumps(shard.as_json()).encode() + b"\n")
+        self._lmdb.put(entries)
+        self.shards.append(shard)
+        self._check_later(shard, start)
+        for check in [check for check in self._checks if check.done()]:
+            check.result()
+            self._checks.remove(check)
+
+    def finish(
+        self,
+        class_names: Sequence[str],
+        source: Mapping[str, object],
+        changed: Mapping[str, object] | None = None,
+    ) -> dict[str, object]:
+        """Verify what was written, write the other files, close; only `BOOKS_NAME` is left over.
+
+        Raises:
+            DataError: No class, a class without images, or a shard that was not read back as it
+                was written.
+            OSError, lmdb.Error: The disk is full, or cannot be written.
+        """
+        for check in self._checks:
+            check.result()
+        self._checks.clear()
+        list_file, table_file = self._folder / LIST_NAME, self._folder / INDEX_NAME
+        num_lines = write_table(list_file, table_file)
+        if not num_lines == len(self._lmdb) == self.num_images:
+            raise DataError(
+                f"wrote {self.num_images} images, but read back {len(self._lmdb)} entries and "
+                f"{num_lines} lines: the disk or its driver lost data"
+            )
+        with list_file.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        index = open_index(str(list_file), str(table_file), digest)
+        counts = np.bincount(index.labels, minlength=len(class_names))
+        _check_classes(class_names, counts)
+        manifest = manifest_of(
+            self.shards, counts, source=source, changed=changed, list_sha256=digest
+        )
+        write_labels(self._folder, class_names)
+        write_manifest(self._folder, manifest)
+        self._close()
+        store = LmdbStore(self._folder / LMDB_NAME)
+        for place in range(0, len(index), max(1, len(index) // _DECODED_SAMPLE)):
+            store.image(index.encoded(place).decode())
+        if self._durable:
+            sync_folder(self._folder)
+        return manifest
+
+    def _continue(self) -> None:
+        """Go back to the last whole shard: cut off what a killed writer began."""
+        rows = self._journal.read().split(b"\n")[:-1]
+        ends = np.cumsum([len(row) + 1 for row in rows])
+        stored = len(self._lmdb)
+        for row in rows:
+            if self.num_images == stored:
+                break
+            try:
+                self.shards.append(Shard.from_json(json.loads(row)))
+            except (ValueError, TypeError, KeyError, AttributeError):
+                break
+        list_end = self.shards[-1].list_end if self.shards else 0
+        if self.num_images != stored or os.fstat(self._list.fileno()).st_size < list_end:
+            raise DataError(
+                f"{self._folder} must hold what an interrupted packing left, its files do not fit "
+                f"together ({stored} images stored, {self.num_images} in the journal): give "
+                "--restart to begin again"
+            )
+        _cut(self._journal, int(ends[len(self.shards) - 1]) if self.shards else 0)
+        _cut(self._list, list_end)
+        start = 0
+        for shard in self.shards:
+            self._check_later(shard, start)
+            start = shard.list_end
+
+    def _check_later(self, shard: Shard, start: int) -> None:
+        self._checks.append(self._reader.submit(self._read_back, shard, start))
+
+    def _read_back(self, shard: Shard, start: int) -> None:
+        """Compare list and LMDB with the checksum of a shard."""
+        with (self._folder / LIST_NAME).open("rb") as file:
+            file.seek(start)
+            text = file.read(shard.list_end - start)
+        text = text if start else text.removeprefix(BYTE_ORDER_MARK)
+        lines = [line + b"\n" for line in text.split(b"\n")[:-1]]
+        total = hashlib.sha256()
+        for line, digest in zip(lines, self._stored(lines), strict=True):
+            total.update(line)
+            total.update(digest)
+        if len(lines) != shard.images or total.hexdigest() != shard.sha256:
+            raise DataError(
+                f"images {shard.first} to {shard.first + shard.images - 1} were not read back as "
+                "they were written: the disk or its driver lost data"
+            )
+
+    def _stored(self, lines: Sequence[bytes]) -> Iterator[bytes]:
+        """Digest of the stored image of each line."""
+        keys = [line.rpartition(b" ")[0] for line in lines]
+        for value in self._lmdb.values(keys):
+            if value is None:
+                yield b""
+                continue
+            image = datum.encoded_part(memoryview(value))
+            yield hashlib.sha256(datum.decode(value).data if image is None else image).digest()
+
+    def _append(self, file: BinaryIO, content: bytes) -> None:
+        file.write(content)
+        file.flush()
+        if self._durable:
+            os.fsync(file.fileno())
+
+    def _close(self) -> None:
+        self._reader.shutdown(wait=True, cancel_futures=True)
+        for file in (self._list, self._journal):
+            file.close()
+        self._lmdb.close()
+
+
+def forget_books(folder: Path) -> None:
+    """Remove what only a writer needs."""
+    shutil.rmtree(folder / BOOKS_NAME, ignore_errors=True)
+
+
+def _opened(file: Path) -> BinaryIO:
+    """File open for reading and writing; made where there is none."""
+    return open(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644), "r+b")
+
+
+def _cut(file: BinaryIO, size: int) -> None:
+    file.truncate(size)
+    file.seek(size)
+
+
+def _check_classes(class_names: Sequence[str], images_of_class: NDArray[np.int64]) -> None:
+    if not class_names:
+        raise DataError("a packed data set must have at least one class, got none")
+    if not images_of_class.all():
+        name = class_names[int(np.flatnonzero(images_of_class == 0)[0])]
+        raise DataError(f'every class must have an image, class "{name}" has none')
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the files of a folder, and their names, outlast a loss of power."""
+    for place in (*(file for file in folder.iterdir() if file.is_file()), folder):
+        number = os.open(place, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
