@@ -105,15 +105,14 @@ def import_order(module: Module) -> Iterator[str]:
 
 def outside_packages(module: Module) -> Iterator[str]:
     """Heavy packages stay in their rooms; the search has no I/O; nothing unpickles."""
+    unpicklers = UNPICKLERS - UNPICKLING_MODULES.get(str(module.path), frozenset())
     for line, name in imported(module):
         top = name.split(".")[0]
         if module.room not in OUTSIDE_ROOMS_THAT_MAY.get(top, {module.room}):
             yield f"{module.path}:{line}: {module.room} imports {top}"
         if module.room == "search" and top in NOT_IN_SEARCH:
             yield f"{module.path}:{line}: search imports {top}"
-        if (UNPICKLERS - UNPICKLING_MODULES.get(str(module.path), frozenset())).intersection(
-            name.split(".")
-        ):
+        if unpicklers.intersection(name.split(".")):
             yield f"{module.path}:{line}: imports {name}"
 
 

@@ -30,6 +30,8 @@ class Line(NamedTuple):
     """File and line number, for messages."""
     fields: list[str]
     """Split at tabs where it has some, so that names may hold blanks; else at blanks."""
+    text: str
+    """The line without blanks around it."""
 
     def refuse(self, must: str) -> NoReturn:
         """Raise the DataError of a line that doesn't fit."""
@@ -37,8 +39,12 @@ class Line(NamedTuple):
         raise DataError(f'{self.place} must {must}, got "{shown}"')
 
 
-def read_lines(path: str | os.PathLike[str]) -> list[Line]:
+def read_lines(path: str | os.PathLike[str], what: str = "pair list") -> list[Line]:
     """Lines of a UTF-8 text that are not blank, with Unix or Windows ends.
+
+    Args:
+        path: The file.
+        what: What it is, for messages.
 
     Raises:
         DataError: The file is missing, empty or not UTF-8.
@@ -46,16 +52,16 @@ def read_lines(path: str | os.PathLike[str]) -> list[Line]:
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise DataError(f"pair list {path} must be a readable file ({error.strerror})") from None
+        raise DataError(f"{what} {path} must be a readable file ({error.strerror})") from None
     except UnicodeDecodeError as error:
-        raise DataError(f"pair list {path} must be UTF-8 text ({error.reason})") from None
+        raise DataError(f"{what} {path} must be UTF-8 text ({error.reason})") from None
     lines = [
-        Line(f"{path} line {number}", _fields(line.rstrip("\r")))
+        Line(f"{path} line {number}", _fields(line.rstrip("\r")), line.strip())
         for number, line in enumerate(text.split("\n"), 1)
         if line.strip()
     ]
     if not lines:
-        raise DataError(f"pair list {path} must list pairs, it is empty")
+        raise DataError(f"{what} {path} must have lines, it is empty")
     return lines
 
 

@@ -94,7 +94,7 @@ TABLE = "fold\tsame\ta\tb\n"
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "must list pairs, it is empty"),
+        ("", "must have lines, it is empty"),
         (TABLE, "must list pairs, it has a header only"),
         ("name\tvalue\n", 'line 1 must be the header "fold same a b", .* got "name value"'),
         ("10 20 30\n", "line 1 must be the header"),

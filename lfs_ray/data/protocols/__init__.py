@@ -1,0 +1,1 @@
+"""Sets of identification, re-identification, templates and classification, read as published."""
