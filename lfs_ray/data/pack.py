@@ -1,161 +1,194 @@
-"""Pack images into an LMDB data set: from a folder of classes, or from a list file.
+"""Pack images into one LMDB data set: read on threads, written in order, continued when killed.
 
-Data flow: image files -> here -> records -> `writer` -> a packed directory for `sources`. An
-image file keeps its bytes unless it is resized; its key is its path below the source.
+Data flow: paths -> `packing` sources -> here: read, change and encode on threads -> shards ->
+`packed_writer` in an unfinished directory -> a packed directory for `sources`.
 """
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from pathlib import Path
 
-import simplejpeg
+import lmdb
 
-from lfs_ray.data.decode import decode_image, image_size, resize_image
-from lfs_ray.data.listing import check_labels, read_list
+from lfs_ray import __version__
+from lfs_ray.data.image_changes import ImageChanges
+from lfs_ray.data.joined_source import JoinedSource, names_of, refuse_empty
+from lfs_ray.data.packed_files import FORMAT
+from lfs_ray.data.packed_writer import PackedWriter
+from lfs_ray.data.packing.detect import open_source
+from lfs_ray.data.packing.source import ImageSource
 from lfs_ray.data.prefetch import ordered_map
-from lfs_ray.data.writer import Record, refuse_existing, write_packed
+from lfs_ray.data.shards import Entry, as_entry, cut_shards
+from lfs_ray.data.unfinished import discard, unfinished_directory, unfinished_path
+from lfs_ray.data.writer import refuse_existing
 from lfs_ray.errors import DataError
 
-IMAGE_SUFFIXES = frozenset(
-    (".bmp", ".gif", ".jpeg", ".jpg", ".jp2", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-)
-_AHEAD = 256
+Watch = Callable[[int, int], None]
+"""Takes the images that are done, and all there are."""
 
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """What there is to pack."""
-
-    files: list[tuple[str, Path, int]]
-    """Key, file and label of each image, in the order of the list."""
-    class_names: list[str]
-    """Name of each class."""
-    source: dict[str, object]
-    """Where it came from, for the manifest."""
+_READ_AT_ONCE = 32
+_AHEAD_PER_THREAD = 2
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def pack(
-    src: str | os.PathLike[str],
+    sources: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     dst: str | os.PathLike[str],
     *,
+    kind: str = "auto",
     list_file: str = "",
+    image_column: str = "",
+    label_column: str = "",
+    key_column: str = "",
     size_px: int = 0,
+    image_format: str = "jpeg",
     quality: int = 95,
-    threads: int = 1,
+    threads: int = 0,
+    restart: bool = False,
+    watch: Watch | None = None,
 ) -> dict[str, object]:
-    """Pack `src` into the new directory `dst`.
+    """Pack one source, or several joined, into the new directory `dst`.
 
-    A folder holds one folder a class; the label is the rank of its name in string order ("10"
-    before "2"), and hidden files and files that are no images by their suffix are left out. A list
-    file holds `path label` lines; paths are relative to `src`, or else to the folder of the list.
+    Images keep their bytes unless they are resized. Labels of later sources follow those of
+    earlier ones, and keys of joined sources get the source's name before them. `dst` appears whole
+    or not at all; what a failure left is continued by the same call, to the same result.
 
     Args:
-        src: Image folder, or the list file itself.
+        sources: Folders, lists, record files, tars, Parquet files or LMDBs.
         dst: Directory to make.
-        list_file: List file of images below `src`; "" for a folder of classes.
-        size_px: Side to resize to (the middle square, JPEG again); 0 keeps the files as they are.
-        quality: JPEG quality of resized images, 1 to 100.
-        threads: Threads that read, and resize.
+        kind: Kind of the sources, "auto" by what lies there; see `packing.detect.open_source`,
+            also for the list and the columns.
+        list_file: List of the images to take.
+        image_column: Parquet: column of encoded images.
+        label_column: Parquet: column of labels.
+        key_column: Parquet: column of keys.
+        size_px: Side to resize to (the middle square); 0 keeps the images as they are.
+        image_format: "jpeg" or "png", for changed images.
+        quality: JPEG quality of changed images, 1 to 100.
+        threads: Threads that read and change images; 0: one a core.
+        restart: Begin again instead of going on with what a failure left.
+        watch: Called now and then with images done and images in all.
 
     Returns:
         The manifest, as written to `dst`.
 
     Raises:
-        DataError: `dst` exists, nothing to pack, an empty class, an unreadable image, a bad list.
+        DataError: `dst` exists or is being packed, nothing to pack, an empty class, an unreadable
+            image, a key that is unusable or comes twice, a full disk.
     """
-    if size_px < 0 or not 1 <= quality <= 100 or threads < 1:
-        raise DataError(
-            f"packing needs size_px >= 0, quality 1 to 100 and threads >= 1, got "
-            f"{size_px}, {quality} and {threads}"
-        )
+    changes = ImageChanges(size_px=size_px, image_format=image_format, quality=quality)
+    if threads < 0:
+        raise DataError(f"packing needs threads >= 0, got {threads}")
     refuse_existing(dst)
-    place = Path(src)
-    if place.is_file() and not list_file:
-        place, list_file = place.parent, str(place)
-    if not place.is_dir():
-        raise DataError(f"{place} must be a folder of images or a list file, nothing lies there")
-    plan = _plan_list(place, Path(list_file)) if list_file else _plan_folder(place)
-    if size_px:
-        plan.source.update(resized_to_px=size_px, jpeg_quality=quality)
-
-    def load(file: tuple[str, Path, int]) -> Record:
-        key, path, label = file
-        return Record(key, _image_bytes(path, size_px, quality), label)
-
-    records = ordered_map(load, plan.files, threads=threads, ahead=_AHEAD)
-    try:
-        return write_packed(dst, records, class_names=plan.class_names, source=plan.source)
-    finally:
-        records.close()
-
-
-def _plan_folder(root: Path) -> _Plan:
-    folders = sorted((entry for entry in _shown(root) if entry.is_dir()), key=lambda p: p.name)
-    loose = [entry for entry in _shown(root) if entry.is_file() and _is_image(entry)]
-    if loose or not folders:
-        found = f"the image {loose[0].name} lies" if loose else "no folder lies"
-        raise DataError(f"{root} must hold one folder of images a class, {found} directly in it")
-    files: list[tuple[str, Path, int]] = []
-    left_out = 0
-    for label, folder in enumerate(folders):
-        images, others = _class_images(folder)
-        files += [(f"{folder.name}/{image.name}", image, label) for image in images]
-        left_out += others
-    source: dict[str, object] = {"kind": "folder", "files_left_out": left_out}
-    return _Plan(files, [folder.name for folder in folders], source)
-
-
-def _class_images(folder: Path) -> tuple[list[Path], int]:
-    """Images of a class folder, sorted by name, and the number of other files."""
-    entries = sorted(_shown(folder), key=lambda p: p.name)
-    inner = [entry for entry in entries if entry.is_dir()]
-    if inner:
+    paths = [sources] if isinstance(sources, str | os.PathLike) else sources
+    if list_file and len(paths) > 1:
         raise DataError(
-            f"a class folder must hold images only, {folder} holds the folder {inner[0].name}"
+            f"a list goes with one source of images, got {len(paths)}: pack them alone"
         )
-    images = [entry for entry in entries if _is_image(entry)]
-    if not images:
-        raise DataError(f"every class must have an image, folder {folder} has none: remove it")
-    return images, len(entries) - len(images)
+    names = names_of([os.fspath(path) for path in paths])
+    opened = {
+        name: open_source(
+            path,
+            kind=kind,
+            list_file=list_file,
+            image_column=image_column,
+            label_column=label_column,
+            key_column=key_column,
+        )
+        for name, path in zip(names, paths, strict=True)
+    }
+    source = _joined(opened)
+    return pack_source(source, dst, changes, threads=threads, restart=restart, watch=watch)
 
 
-def _plan_list(root: Path, list_file: Path) -> _Plan:
-    listing = read_list(list_file)
-    num_classes = check_labels(listing, list_file)
-    files: list[tuple[str, Path, int]] = []
-    rows = zip(listing.keys, listing.labels.tolist(), listing.lines.tolist(), strict=True)
-    for key, label, line in rows:
-        candidates = [root / key, list_file.parent / key]
-        path = next((path for path in candidates if path.is_file()), None)
-        if path is None:
-            raise DataError(
-                f'{list_file} line {line} must name an image file below {root}, "{key}" is none'
-            )
-        files.append((key, path, label))
-    names = [str(label) for label in range(num_classes)]
-    return _Plan(files, names, {"kind": "list", "list_file": list_file.name})
+def pack_source(
+    source: ImageSource,
+    dst: str | os.PathLike[str],
+    changes: ImageChanges,
+    *,
+    threads: int = 0,
+    restart: bool = False,
+    watch: Watch | None = None,
+) -> dict[str, object]:
+    """Pack an opened source; see `pack`."""
+    plan: dict[str, object] = {
+        "format": FORMAT,
+        "version of lfs-ray": __version__,
+        "source": {"fingerprint": source.fingerprint, "images": len(source), **source.facts},
+        "options": changes.facts(),
+    }
+    with unfinished_directory(dst, plan, restart=restart) as folder:
+        try:
+            return _fill(folder, source, changes, threads or len(os.sched_getaffinity(0)), watch)
+        except (OSError, lmdb.Error) as error:
+            raise DataError(_failure(dst, error)) from None
 
 
-def _image_bytes(path: Path, size_px: int, quality: int) -> bytes:
-    try:
-        blob = path.read_bytes()
-        if not size_px or image_size(blob) == (size_px, size_px):
-            return blob
-        pixels = resize_image(decode_image(blob), size_px)
-    except OSError as error:
-        raise DataError(f"image {path} must be readable ({error.strerror})") from None
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from None
-    jpeg: bytes = simplejpeg.encode_jpeg(pixels, quality, "RGB", "444")
-    return jpeg
+def _fill(
+    folder: Path, source: ImageSource, changes: ImageChanges, threads: int, watch: Watch | None
+) -> dict[str, object]:
+    """Pack what is not yet packed; the manifest."""
+    with PackedWriter(folder, durable=True) as writer:
+        try:
+            entries = _entries(source, changes, writer.num_images, threads, watch)
+            with closing(entries):
+                for shard in cut_shards(entries):
+                    writer.add(shard)
+            return writer.finish(source.class_names, source.facts, changes.facts())
+        except BaseException:
+            if not writer.num_images:
+                discard(folder)
+            raise
 
 
-def _shown(folder: Path) -> Iterator[Path]:
-    return (entry for entry in folder.iterdir() if not entry.name.startswith("."))
+def _entries(
+    source: ImageSource, changes: ImageChanges, start: int, threads: int, watch: Watch | None
+) -> Generator[Entry, None, None]:
+    """Entries from place `start` on, in the order of the source."""
+    num_classes, total = len(source.class_names), len(source)
+
+    def load(first: int) -> list[Entry]:
+        records = source.read(first, min(first + _READ_AT_ONCE, total))
+        return [as_entry(changes.apply(record), num_classes) for record in records]
+
+    parts = ordered_map(
+        load,
+        range(start, total, _READ_AT_ONCE),
+        threads=threads,
+        ahead=threads * _AHEAD_PER_THREAD,
+    )
+    with closing(parts):
+        done = start
+        if watch is not None:
+            watch(done, total)
+        for part in parts:
+            yield from part
+            done += len(part)
+            if watch is not None:
+                watch(done, total)
 
 
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES
+def _joined(opened: dict[str, ImageSource]) -> ImageSource:
+    if not opened:
+        raise DataError("at least one source of images must be given, got none")
+    if len(opened) > 1:
+        return JoinedSource(opened)
+    name, source = next(iter(opened.items()))
+    refuse_empty(name, source)
+    return source
+
+
+def _failure(dst: str | os.PathLike[str], error: OSError | lmdb.Error) -> str:
+    """What to say when the target cannot be written."""
+    full = isinstance(error, OSError) and error.errno in _NO_SPACE
+    if full or isinstance(error, lmdb.DiskError):
+        return (
+            f"the disk of {os.fspath(dst)} must have room for the packed images, it is full "
+            f"({error}): make room and give the same command again, it goes on from "
+            f"{unfinished_path(dst)}"
+        )
+    return f"{os.fspath(dst)} cannot be written ({error}): the same command goes on"

@@ -33,6 +33,7 @@ LIST_NAME = "list.txt"
 INDEX_NAME = "index.npy"
 LABELS_NAME = "labels.tsv"
 MANIFEST_NAME = "manifest.json"
+DECODED_SAMPLE = 64
 FORMAT = "lfs-ray packed images 2"
 FORMATS = ("lfs-ray packed images 1", FORMAT)
 

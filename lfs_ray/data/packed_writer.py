@@ -25,6 +25,7 @@ from lfs_ray.data.growing_lmdb import GrowingLmdb
 from lfs_ray.data.key_index import open_index, write_table
 from lfs_ray.data.list_parsing import BYTE_ORDER_MARK
 from lfs_ray.data.packed_files import (
+    DECODED_SAMPLE,
     INDEX_NAME,
     LIST_NAME,
     LMDB_NAME,
@@ -38,7 +39,6 @@ from lfs_ray.errors import DataError
 
 BOOKS_NAME = ".packing"
 _JOURNAL_NAME = "shards.jsonl"
-_DECODED_SAMPLE = 64
 
 
 class PackedWriter:
@@ -135,7 +135,7 @@ class PackedWriter:
         write_manifest(self._folder, manifest)
         self._close()
         store = LmdbStore(self._folder / LMDB_NAME)
-        for place in range(0, len(index), max(1, len(index) // _DECODED_SAMPLE)):
+        for place in range(0, len(index), max(1, len(index) // DECODED_SAMPLE)):
             store.image(index.encoded(place).decode())
         if self._durable:
             sync_folder(self._folder)
