@@ -10,9 +10,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from lfs_ray.data.environment import find_lmdb
+from lfs_ray.data.packing.file_names import expand, is_pattern
 from lfs_ray.data.packing.folder import FolderSource
 from lfs_ray.data.packing.list_file import ListSource
+from lfs_ray.data.packing.lmdb import LmdbSource
+from lfs_ray.data.packing.parquet import ParquetSource
+from lfs_ray.data.packing.recordio import RecordIOSource
 from lfs_ray.data.packing.source import ImageSource
+from lfs_ray.data.packing.tars import TarSource
 from lfs_ray.errors import DataError
 
 
@@ -40,10 +46,41 @@ def _open_list(place: Path, options: SourceOptions) -> ImageSource:
     return ListSource(place.parent, place)
 
 
+def _open_recordio(place: Path, options: SourceOptions) -> ImageSource:
+    return RecordIOSource(place)
+
+
+def _open_tars(place: Path, options: SourceOptions) -> ImageSource:
+    return TarSource(place)
+
+
+def _open_parquet(place: Path, options: SourceOptions) -> ImageSource:
+    return ParquetSource(place, options.image_column, options.label_column, options.key_column)
+
+
+def _open_lmdb(place: Path, options: SourceOptions) -> ImageSource:
+    return LmdbSource(place, options.list_file)
+
+
 KINDS: dict[str, Callable[[Path, SourceOptions], ImageSource]] = {
     "folder": _open_folder,
     "list": _open_list,
+    "recordio": _open_recordio,
+    "webdataset": _open_tars,
+    "parquet": _open_parquet,
+    "lmdb": _open_lmdb,
 }
+_KIND_OF_SUFFIX = {
+    ".rec": "recordio",
+    ".tar": "webdataset",
+    ".parquet": "parquet",
+    ".lmdb": "lmdb",
+    ".mdb": "lmdb",
+}
+_KINDS_BY_FOLDER = (".rec", ".tar", ".parquet")
+_COMPRESSED_TARS = (".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst", ".tgz", ".tbz2", ".txz")
+# An LMDB file begins with a page head of 16 bytes, then this.
+_LMDB_MAGIC = b"\xde\xc0\xef\xbe"
 
 
 def open_source(
@@ -81,8 +118,38 @@ def open_source(
 
 
 def _kind_of(place: Path, options: SourceOptions) -> str:
-    if options.list_file or place.is_file():
-        return "list"
+    if is_pattern(place):
+        return _kind_of_file(expand(place)[0])
     if place.is_dir():
-        return "folder"
-    raise DataError(f"{place} must be a folder of images or a list file, nothing lies there")
+        if find_lmdb(place):
+            return "lmdb"
+        return "list" if options.list_file else _kind_of_folder(place)
+    if place.is_file():
+        return _kind_of_file(place)
+    raise DataError(
+        f"{place} must be a folder of images, a list, an LMDB, or .rec, .tar or .parquet files, "
+        "nothing lies there"
+    )
+
+
+def _kind_of_folder(place: Path) -> str:
+    """By the files directly in the folder, or Parquet files in its folder `data`."""
+    suffixes = {file.suffix for file in place.iterdir() if file.is_file()}
+    kinds = sorted(_KIND_OF_SUFFIX[suffix] for suffix in suffixes & set(_KINDS_BY_FOLDER))
+    if len(kinds) > 1:
+        raise DataError(
+            f"{place} must hold files of one kind, it holds {' and '.join(kinds)}: say which kind "
+            "to take"
+        )
+    if not kinds and any((place / "data").glob("*.parquet")):
+        return "parquet"
+    return kinds[0] if kinds else "folder"
+
+
+def _kind_of_file(file: Path) -> str:
+    if kind := _KIND_OF_SUFFIX.get(file.suffix):
+        return kind
+    if file.name.endswith(_COMPRESSED_TARS):
+        return "webdataset"  # which says what to do
+    with file.open("rb") as opened:
+        return "lmdb" if opened.read(20)[16:] == _LMDB_MAGIC else "list"
