@@ -31,9 +31,15 @@ COMMANDS: dict[str, Command] = {
         "compare",
     ),
     "trials": Command("trials", "Show the trial table of one or several runs."),
-    "evaluate": Command("evaluate", "Score a checkpoint or model file on a pair list."),
+    "evaluate": Command(
+        "evaluate", "Score a checkpoint, or embeddings, by the protocol of a test set."
+    ),
+    "embed": Command("embed", "Embed all images of a folder or packed set into a directory."),
     "data pack": Command(
         "data_pack", "Pack a folder of class folders, or a list file's images, into an LMDB."
+    ),
+    "data convert": Command(
+        "data_convert", "Turn a .bin verification set into a packed set with a pair list."
     ),
     "data synthesize": Command("data_synthesize", "Draw synthetic faces into a packed data set."),
 }

@@ -79,8 +79,9 @@ def _run(command: str, args: list[str]) -> None:
 def _fit_mistakes(config: Config) -> list[str]:
     """What does not fit in the populations; asked once keys and numbers are right: needs torch."""
     from lfs_ray.execution.fit import population_mistakes
+    from lfs_ray.training.scoring import metric_mistakes
 
-    return population_mistakes(config)
+    return population_mistakes(config) + metric_mistakes(config)
 
 
 def _comparison_mistakes(config: Config) -> list[str]:

@@ -137,7 +137,10 @@ def _scores(
     if not missing:
         return there
     pair_set = open_pairs(config.report[report], config.model)
-    scored = {one.population: score_winner(storage, config, one, pair_set) for one in missing}
+    scored = {
+        one.population: score_winner(storage, config, one, report, pair_set).score
+        for one in missing
+    }
     fresh = scores_frame(scored, pair_set)
     frame = pd.concat([there, fresh], ignore_index=True) if len(there) else fresh
     sink = io.BytesIO()

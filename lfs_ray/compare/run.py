@@ -47,6 +47,7 @@ from lfs_ray.execution.blueprint import build_searcher
 from lfs_ray.execution.fit import population_mistakes, with_losses_resolved
 from lfs_ray.storage import Storage
 from lfs_ray.training.material import Material
+from lfs_ray.training.scoring import metric_mistakes
 from lfs_ray.trials.committed import committed_rounds
 from lfs_ray.trials.comparison_read import TABLE_NAME
 from lfs_ray.trials.comparison_text import markdown
@@ -69,6 +70,7 @@ def comparison_mistakes(config: Config) -> list[str]:
     }
     if methods:
         mistakes += population_mistakes(replace(config, populations=methods))
+    mistakes += metric_mistakes(config)
     if not config.report:
         mistakes.append(
             "a comparison must have a report set, got none: name one in a table [report.NAME] "

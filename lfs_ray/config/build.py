@@ -12,10 +12,18 @@ from typing import Any, TypeVar
 
 from lfs_ray.config.inherit import base_of, base_of_method, with_usual_members
 from lfs_ray.config.keys import NAME_RULE, fields_of, is_name, join, named_entry, nearest
-from lfs_ray.config.sections import Config, MethodConfig, PopulationConfig, SearchConfig
+from lfs_ray.config.sections import (
+    Config,
+    MethodConfig,
+    PopulationConfig,
+    SearchConfig,
+)
 from lfs_ray.config.values import example, expected, from_toml, from_words, show
 
 T = TypeVar("T")
+
+SHORT_FOR = {"reward": "metric"}
+"""Sections that a text alone may stand for, and the key of theirs that it then is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +43,7 @@ def build_config(table: Mapping[str, Any], *, place: str) -> tuple[Config, list[
     Returns:
         The configuration and its mistakes, one line each.
     """
+    table = written_out(table)
     own = {name: value for name, value in table.items() if name not in ("populations", "methods")}
     shared, mistakes = build(Config, own, place=place)
     loss = shared.loss
@@ -64,6 +73,14 @@ def build_config(table: Mapping[str, Any], *, place: str) -> tuple[Config, list[
     )
     config = replace(shared, search=search_of(loss.name), populations=populations, methods=methods)
     return config, mistakes + wrong_populations + wrong_methods
+
+
+def written_out(table: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of the table in which `reward = "NAME"` is the key `metric` of its section."""
+    return {
+        name: {SHORT_FOR[name]: value} if name in SHORT_FOR and isinstance(value, str) else value
+        for name, value in table.items()
+    }
 
 
 def _loss_name(entry: object, shared: Config) -> str:

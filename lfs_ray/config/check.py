@@ -45,6 +45,11 @@ def _data(data: DataConfig) -> Iterator[str]:
             f"data.lists must be empty or as long as data.train, got {len(data.lists)} lists for "
             f"{len(data.train)} data sets: name one list for each, or none"
         )
+    if data.validation_pairs and data.validation_split == "images":
+        yield (
+            "data.validation_split must be identities where data.validation_pairs is given, got "
+            "images: leave one of them out"
+        )
     yield from _both(
         ("data.validation_images", data.validation_images),
         ("data.validation_pairs", data.validation_pairs),

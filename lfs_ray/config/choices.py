@@ -46,4 +46,4 @@ CompatName = Literal[
     "lfs_pixels",
 ]
 ShapingName = Literal["std", "centre", "range", "rank"]
-RuleName = Literal["insightface", "facex", "lfs"]
+RuleName = Literal["insightface", "facex-zoo", "facex", "lfs"]

@@ -12,7 +12,7 @@ from typing import Any
 
 import tyro
 
-from lfs_ray.config.build import Words, build_config
+from lfs_ray.config.build import SHORT_FOR, Words, build_config, written_out
 from lfs_ray.config.keys import key_type, nearest
 from lfs_ray.config.resolve import IMPLICIT_POPULATION
 from lfs_ray.config.sections import Config, ReportConfig
@@ -77,6 +77,7 @@ def split_flags(
             continue
         flag, equals, value = word[2:].partition("=")
         path = flag.replace("-", "_")
+        path = f"{path}.{SHORT_FOR[path]}" if path in SHORT_FOR else path
         words = [value] if equals else []
         if key_type(path) is None:
             mistakes.append(_unknown(path))
@@ -89,7 +90,7 @@ def split_flags(
 
 def overlay(table: Mapping[str, Any], flags: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
     """Return a copy of the nested `table` with the flags' words at their paths."""
-    merged = {name: _copy(value) for name, value in table.items()}
+    merged = {name: _copy(value) for name, value in written_out(table).items()}
     for path, words in flags.items():
         *sections, key = path.split(".")
         section: Any = merged

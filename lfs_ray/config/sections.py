@@ -41,6 +41,9 @@ class DataConfig:
     """Pair list whose verification accuracy is the reward; empty: pairs of held-out identities."""
     validation_share: float = 0.333
     """Share of the identities held out for the reward without `validation_pairs`, 0..1."""
+    validation_split: Literal["identities", "images"] = "identities"
+    """What is held out: whole identities, or that share of every identity's images, so that
+    classification (`top1`) can be scored."""
     validation_pairs_per_fold: int = 300
     """Same-identity pairs, and as many different ones, in each of ten made folds."""
     flip_probability: float = 0.5
@@ -179,8 +182,11 @@ class OptimizerConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RewardConfig:
-    """Score of a trial on the validation pairs."""
+    """Score of a trial on the validation pairs. `reward = "NAME"` is short for its metric."""
 
+    metric: str = "accuracy"
+    """What is maximised, by name (docs/evaluation.md): `accuracy`, `tar@far=1e-3`, `rank1`, ...;
+    several are weighted like `0.7*accuracy + 0.3*tar@far=1e-3`."""
     rule: RuleName = "insightface"
     """Rule of the 10-fold verification accuracy."""
     flip: bool = True
@@ -199,6 +205,8 @@ class ReportConfig:
     """Folder or packed set with the images."""
     pairs: str = ""
     """Pair list; empty: pairs are made of the people of a packed set."""
+    metrics: tuple[str, ...] = ()
+    """Further figures of the final models beside the accuracy, by name as in `reward.metric`."""
     pairs_per_fold: int = 300
     """Same-identity pairs, and as many different ones, in each of ten made folds."""
     shares_people: bool = False

@@ -1,6 +1,7 @@
-"""Identity-disjoint split: identities to train on, and others to score on.
+"""What is trained on and what is scored on: a split of identities, or of each one's images.
 
-Data flow: number of classes of a joined set -> here -> two sets of labels -> `FaceSet.select`.
+Data flow: number of classes of a joined set -> here -> two sets of labels -> `FaceSet.select`; or
+labels of its images -> here -> two sets of images.
 """
 
 from __future__ import annotations
@@ -35,3 +36,32 @@ def split_identities(
     words = np.random.PCG64(derive_seed(int(seed), "split")).random_raw(num_classes)
     order = np.argsort(words, kind="stable")
     return np.sort(order[held_out:]), np.sort(order[:held_out])
+
+
+def split_images(
+    labels: NDArray[np.int64], share: float, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Images to train on and images to validate on: disjoint, together all, both sorted.
+
+    Of a class with n images round(n share) are held out, but one at least stays.
+
+    Args:
+        labels: Class of each image, (N,).
+        share: Share of the images of each class that is held out, between 0 and 1.
+        seed: Seed of the choice.
+
+    Raises:
+        DataError: Nothing would be held out.
+    """
+    words = np.random.PCG64(derive_seed(int(seed), "image split")).random_raw(len(labels))
+    order = np.lexsort((words, labels))
+    classes, starts, sizes = np.unique(labels[order], return_index=True, return_counts=True)
+    place = np.arange(len(labels)) - np.repeat(starts, sizes)
+    quota = np.minimum(np.rint(sizes * share).astype(np.int64), sizes - 1)
+    held_out = place < np.repeat(quota, sizes)
+    if not held_out.any():
+        raise DataError(
+            f"images of some class must be held out, a share of {share} of {len(classes)} classes "
+            f"with at most {int(sizes.max(initial=0))} images leaves none: raise the share"
+        )
+    return np.sort(order[~held_out]), np.sort(order[held_out])

@@ -14,13 +14,14 @@ import pandas as pd
 
 from lfs_ray.config.sections import Config
 from lfs_ray.driver.schedule import schedule_text
+from lfs_ray.evaluation.metrics import parse_metric
 from lfs_ray.execution.blueprint import build_searcher
 from lfs_ray.seeds import derive_seed
 from lfs_ray.storage import Storage
 from lfs_ray.training.device import prepare_process
 from lfs_ray.training.material import PairSet, open_pairs
 from lfs_ray.training.model_file import extract_backbone, load_backbone
-from lfs_ray.training.scoring import Score, embed, score
+from lfs_ray.training.scoring import Score, embed, evidence_of, metric_of, score
 from lfs_ray.trials.committed import committed_rounds
 
 RESULTS_NAME = "results.csv"
@@ -39,22 +40,44 @@ class Winner:
     """Its model file in the run."""
 
 
+@dataclass(frozen=True, slots=True)
+class ReportScore:
+    """A final model on a report set."""
+
+    score: Score
+    """Its 10-fold accuracy, by the reward's rule."""
+    figures: Mapping[str, float]
+    """Further metrics, by name with their rules."""
+
+    def columns(self, report: str) -> dict[str, object]:
+        """Columns of the table of results."""
+        own = {
+            "accuracy": self.score.reward,
+            "se": self.score.reward_se,
+            "rule": self.score.verification.rule,
+        }
+        return {f"{report}_{name}": value for name, value in {**own, **self.figures}.items()}
+
+
 def write_results(storage: Storage, config: Config) -> pd.DataFrame:
     """Write schedules, final models, scores and results.csv of a finished search; the table.
 
-    One row a population: method, reward and each report set's accuracy with its standard error,
-    epochs of the lineage and trained epochs over all members.
+    One row a population: method, reward and its metric, each report set's accuracy with its
+    standard error and rule, and its further metrics, epochs of the lineage and trained epochs
+    over all members.
     """
     winners = [write_winner(storage, config, name) for name in config.populations]
-    rows = [_row(winner) for winner in winners]
+    metric = metric_of(config.reward).name
+    rows = [{**_row(winner), "reward_metric": metric} for winner in winners]
     for report, paths in sorted(config.report.items()):
         pair_set = open_pairs(paths, config.model)
-        scores = {one.population: score_winner(storage, config, one, pair_set) for one in winners}
-        storage.write(f"scores/{report}.parquet", _scores_blob(scores, pair_set))
+        scores = {
+            one.population: score_winner(storage, config, one, report, pair_set) for one in winners
+        }
+        blob = _scores_blob({name: one.score for name, one in scores.items()}, pair_set)
+        storage.write(f"scores/{report}.parquet", blob)
         for row in rows:
-            result = scores[str(row["population"])]
-            row[f"{report}_accuracy"] = result.accuracy
-            row[f"{report}_se"] = result.standard_error
+            row |= scores[str(row["population"])].columns(report)
     table = pd.DataFrame(rows).set_index("population")
     storage.write(RESULTS_NAME, table.to_csv().encode())
     return table
@@ -89,7 +112,9 @@ def _row(winner: Winner) -> dict[str, object]:
     }
 
 
-def score_winner(storage: Storage, config: Config, winner: Winner, pair_set: PairSet) -> Score:
+def score_winner(
+    storage: Storage, config: Config, winner: Winner, report: str, pair_set: PairSet
+) -> ReportScore:
     """Score a final model on a report set."""
     # The driver's own device: the head of a cluster of GPUs may have none.
     device = prepare_process(replace(config.worker, device="auto"))
@@ -103,8 +128,13 @@ def score_winner(storage: Storage, config: Config, winner: Winner, pair_set: Pai
         device,
         colour=config.model.colour,
     )
-    seed = derive_seed(config.run.seed, "report")
-    return score(embeddings_KD, pair_set.pairs, config.reward, seed=seed)
+    accuracy = replace(config.reward, metric="accuracy")
+    result = score(
+        embeddings_KD, pair_set.pairs, accuracy, seed=derive_seed(config.run.seed, "report")
+    )
+    evidence = evidence_of(embeddings_KD, pair_set.pairs, result.verification.flip)
+    metrics = map(parse_metric, config.report[report].metrics)
+    return ReportScore(result, {one.name: one.measure(evidence).value for one in metrics})
 
 
 def _scores_blob(scores: Mapping[str, Score], pair_set: PairSet) -> bytes:

@@ -2,7 +2,7 @@
 
 Training and the evaluate command fill `Evidence`; `metrics` and its measures read it.
 
-Shapes: N images, D dimensions, P pairs, C classes.
+Shapes: N images, D dimensions, P pairs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Indices = NDArray[np.integer]
 NEEDS = {
     "pairs": ("embeddings_ND", "identity_N", "first_P", "second_P", "same_P", "fold_P"),
     "labelled images": ("embeddings_ND", "identity_N"),
-    "logits": ("identity_N", "logits_NC", "target_N"),
+    "class ranks": ("identity_N", "class_rank_N"),
 }
 """Kinds of evidence by name, with the arrays each consists of."""
 
@@ -41,10 +41,9 @@ class Evidence:
     """Rows of both images of each pair."""
     same_P: NDArray[np.bool_] | None = None
     fold_P: Indices | None = None
-    logits_NC: Floats | None = None
-    """Class scores of each image."""
-    target_N: Indices | None = None
-    """Class number of each image."""
+    class_rank_N: Indices | None = None
+    """Rank of each image's class among the classifier's (`classification.target_ranks`), from 1;
+    its scores, images x classes, may be more than memory holds."""
     flip: str = "none"
     """How views were combined (`embedding.NUM_VIEWS`); only noted in results."""
 

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from lfs_ray.evaluation.all_pairs import score_all_pairs
 from lfs_ray.evaluation.bootstrap import Contribution
-from lfs_ray.evaluation.classification import target_ranks
 from lfs_ray.evaluation.evidence import Evidence, Measured
 from lfs_ray.evaluation.pair_metrics import point_notes
 from lfs_ray.evaluation.reid import Reidentification, reidentify_images
@@ -76,7 +75,7 @@ def tpr(name: str, evidence: Evidence, *, fpr: float) -> Measured:
 
 def top(name: str, evidence: Evidence, *, k: int) -> Measured:
     """Share of images whose class is among the first k."""
-    ranks_N = target_ranks(np.asarray(evidence.logits_NC), np.asarray(evidence.target_N))
+    ranks_N = np.asarray(evidence.class_rank_N)
     return _of_images(name, evidence, ranks_N <= k, np.arange(len(ranks_N)))
 
 

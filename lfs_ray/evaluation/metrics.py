@@ -136,7 +136,7 @@ METRICS: dict[str, _Kind] = {
     "map@r": _Kind("labelled images", image_metrics.map_at_r, {}),
     "map@k": _Kind("labelled images", image_metrics.map_at_k, {"k": None}),
     "tpr": _Kind("labelled images", image_metrics.tpr, {"fpr": None}),
-    "top": _Kind("logits", image_metrics.top, {"k": None}),
+    "top": _Kind("class ranks", image_metrics.top, {"k": None}),
 }
 """Metrics by name; `rank` and `top` are written with their number, `map@k` as `map@k=10`."""
 

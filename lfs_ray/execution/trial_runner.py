@@ -75,8 +75,8 @@ class TrialRunner:
 def _outcome(result: TrialResult, device: str) -> Outcome:
     trained, score = result.trained, result.score
     return Outcome(
-        reward=score.accuracy,
-        reward_se=score.standard_error,
+        reward=score.reward,
+        reward_se=score.reward_se,
         train_loss=trained.loss,
         costs={
             "images_per_s": trained.images / trained.train_s,

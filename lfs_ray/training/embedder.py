@@ -85,16 +85,32 @@ class Embedder:
         chosen = np.arange(len(images.labels)) if indices is None else indices
         raw_ND = np.empty((len(chosen), self.model.embedding_dim), np.float64)
         norms, done = 0.0, 0
-        for pixels_BHWC in self._pixels(images, chosen, swap_channels):
-            views = views_of(self.backbone, pixels_BHWC, self.model, self.device, flip=self.flip)
+        for views in self.views(images, chosen, swap_channels=swap_channels):
             norms += sum(float(np.linalg.norm(view, axis=1).sum()) for view in views) / len(views)
-            stop = done + len(pixels_BHWC)
-            raw_ND[done:stop] = sum(view.astype(np.float64) for view in views)
-            _check_finite(raw_ND[done:stop], chosen[done:stop])
-            done = stop
+            raw_ND[done : done + len(views[0])] = sum(view.astype(np.float64) for view in views)
+            done += len(views[0])
             if progress:
                 progress(done, len(chosen))
         return Embedded(raw_ND, norms / max(done, 1))
+
+    def views(
+        self,
+        images: LabelledImages,
+        indices: npt.NDArray[np.int64],
+        *,
+        swap_channels: bool = False,
+    ) -> Iterator[list[npt.NDArray[np.float32]]]:
+        """Backbone outputs (B, D) batch after batch: of the images, then with flip of the mirrors.
+
+        Raises:
+            DataError: as `embed`.
+        """
+        done = 0
+        for pixels_BHWC in self._pixels(images, indices, swap_channels):
+            views = views_of(self.backbone, pixels_BHWC, self.model, self.device, flip=self.flip)
+            _check_finite(views, indices[done : done + len(pixels_BHWC)])
+            done += len(pixels_BHWC)
+            yield views
 
     def _pixels(
         self, images: LabelledImages, indices: npt.NDArray[np.int64], swap: bool
@@ -112,8 +128,8 @@ class Embedder:
         return (batch.images_BHWC for batch in parts)
 
 
-def _check_finite(raw_BD: npt.NDArray[np.float64], indices_B: npt.NDArray[np.int64]) -> None:
-    bad = np.flatnonzero(~np.isfinite(raw_BD).all(axis=1))
+def _check_finite(views: list[npt.NDArray[np.float32]], indices_B: npt.NDArray[np.int64]) -> None:
+    bad = np.flatnonzero(~np.isfinite(np.stack(views)).all(axis=(0, 2)))
     if bad.size:
         raise DataError(
             f"embeddings must be finite, found NaN or infinity for image {indices_B[bad[0]]}: "

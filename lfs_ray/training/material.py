@@ -17,7 +17,7 @@ from lfs_ray.config.sections import Config, ModelConfig, ReportConfig, RewardCon
 from lfs_ray.data.loader import LabelledImages, decode_all
 from lfs_ray.data.pairs import Pairs, check_images, make_pairs, read_pairs
 from lfs_ray.data.sources import FaceSet, open_faces
-from lfs_ray.data.split import split_identities
+from lfs_ray.data.split import split_identities, split_images
 from lfs_ray.data.store import ImageStore, NamedImages, open_store
 from lfs_ray.data.synthetic import DRAWING, SyntheticFaces, synthesize
 from lfs_ray.errors import DataError
@@ -33,6 +33,8 @@ class PairSet:
 
     images_KHWC: npt.NDArray[np.uint8]
     pairs: Pairs
+    targets_K: npt.NDArray[np.int64] | None = None
+    """Training class of each image, where they are images of the training classes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,6 +109,8 @@ def open_material(config: Config) -> Material:
         report = ReportConfig(images=data.validation_images, pairs=data.validation_pairs)
         reward = open_pairs(report, model)
         return Material(faces, reward, None, people | reward.pairs.people())
+    if data.validation_split == "images":
+        return _hold_out_images(config, faces)
     kept, held_out = split_identities(faces.num_classes, data.validation_share, config.run.seed)
     validation = faces.select(held_out)
     pairs = make_pairs(
@@ -117,6 +121,35 @@ def open_material(config: Config) -> Material:
     chosen = np.array([int(key) for key in pairs.keys], np.int64)
     images_KHWC = _decode(validation, chosen, model)
     return Material(faces.select(kept), PairSet(images_KHWC, pairs), held_out, people)
+
+
+def _hold_out_images(config: Config, faces: FaceSet) -> Material:
+    """Some images of every identity are scored on: pairs among them, and their classes."""
+    data = config.data
+    kept, held_out = split_images(faces.labels, data.validation_share, config.run.seed)
+    validation = _rows(faces, held_out)
+    drawn = make_pairs(
+        validation.labels,
+        seed=derive_seed(config.run.seed, "pairs"),
+        per_fold=data.validation_pairs_per_fold,
+    )
+    place = np.array([int(key) for key in drawn.keys], np.int64)
+    pairs = replace(
+        drawn,
+        keys=tuple(map(str, range(len(validation)))),
+        first=place[drawn.first],
+        second=place[drawn.second],
+        identity=validation.labels,
+    )
+    images_KHWC = _decode(validation, np.arange(len(validation)), config.model)
+    reward = PairSet(images_KHWC, pairs, validation.labels)
+    return Material(_rows(faces, kept), reward, None, faces.people())
+
+
+def _rows(faces: FaceSet, chosen: npt.NDArray[np.int64]) -> FaceSet:
+    """Some images of a set, of the same classes."""
+    rows = chosen if faces.rows is None else faces.rows[chosen]
+    return replace(faces, rows=rows, labels=faces.labels[chosen])
 
 
 def open_pairs(report: ReportConfig, model: ModelConfig) -> PairSet:

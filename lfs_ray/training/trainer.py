@@ -18,6 +18,7 @@ from lfs_ray.losses.contract import ClassifierLoss
 from lfs_ray.losses.spec import HeadSize
 from lfs_ray.seeds import derive_seed
 from lfs_ray.training.checkpoint import model_facts
+from lfs_ray.training.classify import class_ranks
 from lfs_ray.training.device import prepare_process
 from lfs_ray.training.loss_choice import new_loss
 from lfs_ray.training.material import Material
@@ -111,8 +112,15 @@ class Trainer:
             precision=config.worker.precision,
             colour=self.config.model.colour,
         )
+        ranks_K = None
+        if reward.targets_K is not None:
+            ranks_K = class_ranks(state.classifier, embeddings_KD, reward.targets_K)
         return score(
-            embeddings_KD, reward.pairs, config.reward, seed=derive_seed(seed, "bootstrap")
+            embeddings_KD,
+            reward.pairs,
+            config.reward,
+            seed=derive_seed(seed, "bootstrap"),
+            class_rank_K=ranks_K,
         )
 
     def arrays(self) -> dict[str, np.ndarray]:

@@ -6,7 +6,7 @@ import pytest
 
 from lfs_ray.config.build import build, build_config
 from lfs_ray.config.dump import dump_toml
-from lfs_ray.config.sections import Config, LossConfig, SearchConfig
+from lfs_ray.config.sections import Config, LossConfig, RewardConfig, SearchConfig
 
 
 def _mistakes(text: str) -> list[str]:
@@ -15,6 +15,11 @@ def _mistakes(text: str) -> list[str]:
 
 def test_nothing_gives_the_defaults() -> None:
     assert build_config({}, place="x.toml") == (Config(), [])
+
+
+def test_a_text_for_the_reward_is_its_metric() -> None:
+    config, mistakes = build_config({"reward": "auc"}, place="x.toml")
+    assert (config, mistakes) == (Config(reward=RewardConfig(metric="auc")), [])
 
 
 def test_missing_keys_come_from_the_base() -> None:

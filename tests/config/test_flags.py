@@ -51,6 +51,13 @@ def test_the_implicit_population_has_flags_too() -> None:
     assert config.populations["main"].search.rounds == 9
 
 
+def test_the_reward_by_its_name_alone_keeps_the_other_flags_of_its_section() -> None:
+    config, mistakes = _parse("--reward.flip", "false", text='reward = "auc"')
+    assert (mistakes, config.reward.metric, config.reward.flip) == ([], "auc", False)
+    config, mistakes = _parse("--reward", "tar@far=1e-3", text='reward = "auc"')
+    assert (mistakes, config.reward.metric) == ([], "tar@far=1e-3")
+
+
 def test_a_misspelt_population_is_refused() -> None:
     config, mistakes = _parse("--populations.c.search.rounds", "9", text=FILE)
     assert list(config.populations) == ["a", "b"]

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lfs_ray.data.split import split_identities
+from lfs_ray.data.split import split_identities, split_images
 from lfs_ray.errors import DataError
 
 
@@ -40,3 +40,27 @@ def test_every_identity_is_held_out_as_often() -> None:
 def test_a_side_without_identities(share: float) -> None:
     with pytest.raises(DataError, match=f"a share of {share} of 10 leaves"):
         split_identities(10, share, 0)
+
+
+@given(st.lists(st.integers(0, 6), min_size=1, max_size=60), st.floats(0, 0.9), st.integers(0, 99))
+def test_images_of_every_class_are_held_out_and_one_stays(
+    labels: list[int], share: float, seed: int
+) -> None:
+    classes = np.array(labels, np.int64)
+    sizes = np.bincount(classes, minlength=7)
+    quota = np.minimum(np.rint(sizes * share), np.maximum(sizes - 1, 0))
+    if not quota.any():
+        with pytest.raises(DataError, match="images of some class must be held out"):
+            split_images(classes, share, seed)
+        return
+    train, validation = split_images(classes, share, seed)
+    assert sorted([*train, *validation]) == list(range(len(labels)))
+    assert train.tolist() == sorted(train)
+    assert validation.tolist() == sorted(validation)
+    assert np.bincount(classes[validation], minlength=7).tolist() == quota.tolist()
+
+
+def test_the_seed_chooses_the_images() -> None:
+    labels = np.repeat(np.arange(3), 40)
+    splits = {tuple(split_images(labels, 0.1, seed)[1]) for seed in range(20)}
+    assert len(splits) == 20

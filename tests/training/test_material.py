@@ -64,6 +64,30 @@ def test_the_same_configuration_gives_the_same_material(faces: str, material: Ma
     assert other.held_out.tolist() != again.held_out.tolist()  # type: ignore[union-attr]
 
 
+def test_images_of_every_identity_may_be_held_out_instead(faces: str, material: Material) -> None:
+    config = tiny_config(
+        faces,
+        data={"validation_split": "images", "validation_share": 0.5},
+        reward={"metric": "top1"},
+    )
+    opened = open_material(config)
+    whole = open_faces([faces])
+    assert opened.faces.num_classes == whole.num_classes == NUM_IDENTITIES
+    assert opened.held_out is None
+    per_class = len(whole) // NUM_IDENTITIES
+    held_out = round(per_class * 0.5)
+    assert len(opened.faces) == (per_class - held_out) * NUM_IDENTITIES
+    targets = opened.reward.targets_K
+    assert targets is not None
+    assert np.bincount(targets).tolist() == [held_out] * NUM_IDENTITIES
+    pairs = opened.reward.pairs
+    np.testing.assert_array_equal(pairs.identity, targets)
+    same = targets[pairs.first] == targets[pairs.second]
+    np.testing.assert_array_equal(same, pairs.same)
+    pixels = {opened.faces.image(index).tobytes() for index in range(len(opened.faces))}
+    assert not pixels & {image.tobytes() for image in opened.reward.images_KHWC}
+
+
 def test_the_manifest_says_what_was_opened(faces: str, material: Material) -> None:
     manifest = material.manifest()
     assert manifest["images"] == EPOCH_IMAGES

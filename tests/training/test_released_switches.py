@@ -38,7 +38,7 @@ IN_TRAINING = ("duplicate_identity_weight", "repeat_first_permutation")
 
 
 def outcome(trainer: Trainer, result: TrialResult) -> tuple[object, ...]:
-    numbers = result.score.accuracy, result.score.standard_error, result.trained.loss
+    numbers = result.score.reward, result.score.reward_se, result.trained.loss
     return numbers, {name: array.tobytes() for name, array in trainer.arrays().items()}
 
 

@@ -13,7 +13,8 @@ from lfs_ray.losses.catalogue import LOSSES
 from lfs_ray.losses.searched import GlobalShift
 from lfs_ray.search.space import build_space
 from lfs_ray.training.checkpoint import model_of
-from lfs_ray.training.material import Material
+from lfs_ray.training.material import Material, open_material
+from lfs_ray.training.scoring import embed
 from lfs_ray.training.trainer import Trainer, TrialResult, TrialSpec
 
 SPEC = TrialSpec(
@@ -39,7 +40,7 @@ def frozen(trainer: Trainer) -> dict[str, bytes]:
 
 
 def numbers(result: TrialResult) -> tuple[float, float, float]:
-    return result.score.accuracy, result.score.standard_error, result.trained.loss
+    return result.score.reward, result.score.reward_se, result.trained.loss
 
 
 def test_a_trial_is_a_function_of_its_spec(trainer: Trainer, material: Material) -> None:
@@ -51,7 +52,7 @@ def test_a_trial_is_a_function_of_its_spec(trainer: Trainer, material: Material)
     assert numbers(again.train(SPEC, None)) == numbers(first)
     assert frozen(again) == weights
     assert first.trained.images == 24
-    assert 0.0 <= first.score.accuracy <= 1.0
+    assert 0.0 <= first.score.reward <= 1.0
 
 
 @pytest.mark.parametrize(
@@ -79,6 +80,30 @@ def test_the_trials_own_seed_is_not_in_the_weights(trainer: Trainer) -> None:
     before = frozen(trainer)
     trainer.train(replace(SPEC, seed=99), None)
     assert frozen(trainer) == before
+
+
+def test_the_reward_may_be_the_classification_of_held_out_images(faces: str) -> None:
+    config = tiny_config(
+        faces,
+        data={"validation_split": "images", "validation_share": 0.5},
+        reward={"metric": "top1 + 0.5*rank1"},
+    )
+    material = open_material(config)
+    trainer = Trainer(config, material)
+    found = trainer.train(replace(SPEC, num_images=160), None).score
+    state = trainer._state
+    assert state is not None
+    images_KHWC, reward = material.reward.images_KHWC, config.reward
+    embeddings = embed(state.backbone, images_KHWC, config.model, reward, trainer.device)
+    centres = state.classifier.weight_CD.detach().numpy()
+    cosines = embeddings @ (centres / np.linalg.norm(centres, axis=1, keepdims=True)).T
+    alike = embeddings @ embeddings.T - 2 * np.eye(len(embeddings))
+    targets = material.reward.targets_K
+    assert targets is not None
+    top1 = np.mean(cosines.argmax(axis=1) == targets)
+    rank1 = np.mean(targets[alike.argmax(axis=1)] == targets)
+    assert found.reward == pytest.approx(top1 + 0.5 * rank1)
+    assert found.reward_se > 0
 
 
 def test_two_halves_of_a_lineage_are_the_whole(trainer: Trainer) -> None:
