@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lfs_ray.errors import DataError
+from lfs_ray.evaluation.identities import numbered
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -120,10 +121,10 @@ def _prepared(contributions: Sequence[Contribution]) -> tuple[list[_Mean], int]:
         for given in contributions
         for side in (given.first_identity_P, given.second_identity_P)
     ]
-    names, numbers = np.unique(np.concatenate(sides), return_inverse=True)
-    numbered = np.split(numbers, np.cumsum([len(side) for side in sides])[:-1])
+    numbers = numbered(*sides)
+    num_people = 1 + max(int(side.max(initial=-1)) for side in numbers)
     means = []
-    for given, first, second in zip(contributions, numbered[::2], numbered[1::2], strict=True):
+    for given, first, second in zip(contributions, numbers[::2], numbers[1::2], strict=True):
         values = np.asarray(given.values_P).astype(np.float64)
         if not values.shape == first.shape == second.shape:
             raise DataError(
@@ -131,12 +132,12 @@ def _prepared(contributions: Sequence[Contribution]) -> tuple[list[_Mean], int]:
                 f"{values.shape}, {first.shape} and {second.shape}: check the pair list"
             )
         means.append(_Mean(values - values.mean(), first, second, given.weight))
-    if len(names) < 2:
+    if num_people < 2:
         raise DataError(
-            f"the pairs must show at least 2 identities, found {len(names)}: "
+            f"the pairs must show at least 2 identities, found {num_people}: "
             "give each image its identity"
         )
-    return means, len(names)
+    return means, num_people
 
 
 def _resampled_sums(means: Sequence[_Mean], num_people: int, samples: int, seed: int) -> Floats:

@@ -14,19 +14,24 @@ Larger is better for all of them; where the literature has an error, its complem
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from lfs_ray.evaluation import image_metrics, pair_metrics
 from lfs_ray.evaluation.bootstrap import joint_standard_error
 from lfs_ray.evaluation.evidence import Evidence, Measured
+from lfs_ray.evaluation.metric_names import (
+    Value,
+    WrittenTerm,
+    read_number,
+    read_terms,
+    write_term,
+    write_weight,
+)
 from lfs_ray.evaluation.roc import TAR_RULES
 from lfs_ray.evaluation.rules import RULES
 
 __all__ = ["METRICS", "Evidence", "Measured", "Metric", "known_metrics", "parse_metric"]
-
-Value = str | float | int
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,20 +112,16 @@ def parse_metric(text: str) -> Metric:
     >>> parse_metric("0.7*accuracy + 0.3 * rank1").name
     '0.7*accuracy@rule=insightface + 0.3*rank1'
     """
-    terms = tuple(_parse_term(part.strip(), text) for part in _SUM.split(text))
+    terms = tuple(_term(written, text) for written in read_terms(text))
     if len(terms) == 1 and terms[0].weight == 1:
         return Metric(terms[0].name, terms)
-    return Metric(" + ".join(f"{_short(term.weight)}*{term.name}" for term in terms), terms)
+    return Metric(" + ".join(f"{write_weight(term.weight)}*{term.name}" for term in terms), terms)
 
 
 def known_metrics() -> tuple[str, ...]:
     """Names with their options, as written in messages and help."""
     return tuple(_shown(name, kind) for name, kind in METRICS.items())
 
-
-_SUM = re.compile(r"(?<![0-9.][eE])\+")
-_WEIGHTED = re.compile(r"([^*]*)\*(.*)", re.DOTALL)
-_NUMBERED = re.compile(r"(rank|top)([1-9][0-9]*)")
 
 METRICS: dict[str, _Kind] = {
     "accuracy": _Kind("pairs", pair_metrics.accuracy, {"rule": "insightface"}),
@@ -144,41 +145,17 @@ _RULES = {"accuracy": tuple(RULES), "tar": tuple(TAR_RULES)}
 """Rules of the metrics that have several."""
 
 
-def _parse_term(part: str, text: str) -> _Term:
-    weight, name = 1.0, part
-    if match := _WEIGHTED.fullmatch(part):
-        weight, name = _number("the weight", match[1].strip(), text), match[2].strip()
-        if not 0 < weight < math.inf:
-            raise ValueError(f"weights of a metric must be positive, found {weight:g} in {text!r}")
-    family, options = _split(name)
+def _term(written: WrittenTerm, text: str) -> _Term:
+    family = written.family
     if family not in METRICS:
+        hint = "; larger is better, so the EER is written 1-eer" if family == "eer" else ""
         raise ValueError(
             f"a metric must be one of {', '.join(known_metrics())}, or a weighted sum such as "
-            f"0.7*accuracy + 0.3*tar@far=1e-3; found {name!r}"
-            + ("; larger is better, so the EER is written 1-eer" if family == "eer" else "")
+            f"0.7*accuracy + 0.3*tar@far=1e-3; found {written.name!r}{hint}"
         )
-    values = _values(family, options, text)
-    return _Term(weight, _written(family, values), METRICS[family], tuple(values.items()))
-
-
-def _split(name: str) -> tuple[str, dict[str, str]]:
-    """Family and options as written; `rank5` is `rank` with k = 5."""
-    if match := _NUMBERED.fullmatch(name):
-        return match[1], {"k": match[2]}
-    family, _, rest = name.partition("@")
-    if not rest or "=" not in rest:
-        return name if name not in ("rank", "top") else "", {}
-    options = dict(_option(item, name) for item in rest.split(","))
-    if family == "map" and set(options) == {"k"}:
-        return "map@k", options
-    return family if family not in ("rank", "top") else "", options
-
-
-def _option(item: str, name: str) -> tuple[str, str]:
-    key, equals, value = item.partition("=")
-    if not equals:
-        raise ValueError(f"options of a metric must be key=value, found {item!r} in {name!r}")
-    return key.strip(), value.strip()
+    values = _values(family, written.options, text)
+    name = write_term(family, values)
+    return _Term(written.weight, name, METRICS[family], tuple(values.items()))
 
 
 def _values(family: str, options: Mapping[str, str], text: str) -> dict[str, Value]:
@@ -195,7 +172,8 @@ def _values(family: str, options: Mapping[str, str], text: str) -> dict[str, Val
         elif default is not None:
             values[key] = default
         else:
-            raise ValueError(f"metric {_shown(family, METRICS[family])} needs its {key}: {text!r}")
+            shown = _shown(family, METRICS[family])
+            raise ValueError(f"metric {family} needs its {key}, as in {shown}; found {text!r}")
     return values
 
 
@@ -211,30 +189,10 @@ def _value(family: str, key: str, written: str, text: str) -> Value:
         if not written.isdecimal() or int(written) < 1:
             raise ValueError(f"k must be a whole number from 1, found {written!r} in {text!r}")
         return int(written)
-    rate = _number(key, written, text)
+    rate = read_number(key, written, text)
     if not 0 < rate < 1:
         raise ValueError(f"{key} must be between 0 and 1, found {written} in {text!r}")
     return rate
-
-
-def _number(what: str, written: str, text: str) -> float:
-    try:
-        return float(written)
-    except ValueError:
-        raise ValueError(f"{what} must be a number, found {written!r} in {text!r}") from None
-
-
-def _short(weight: float) -> str:
-    return f"{weight:g}" if float(f"{weight:g}") == weight else repr(weight)
-
-
-def _written(family: str, values: Mapping[str, Value]) -> str:
-    if family in ("rank", "top"):
-        return f"{family}{values['k']}"
-    if family == "map@k":
-        return f"map@k={values['k']}"
-    options = ",".join(f"{key}={value}" for key, value in values.items())
-    return f"{family}@{options}" if options else family
 
 
 def _shown(family: str, kind: _Kind) -> str:
@@ -246,4 +204,4 @@ def _shown(family: str, kind: _Kind) -> str:
     values = {
         key: examples[key] if default is None else default for key, default in kind.options.items()
     }
-    return _written(family, values)
+    return write_term(family, values)

@@ -8,7 +8,7 @@ the same person by the same camera are removed, queries without a mate left are 
     INP     (number of mates) / (rank of the last mate); mINP its mean
 
 The sort is stable: equal distances keep the order of the gallery (the original leaves it open).
-CUHK03's single-gallery-shot CMC draws one image of every gallery person, ten times.
+`single_shot` has the CMC of CUHK03.
 
 Shapes: Q queries, G gallery entries, D dimensions, K ranks.
 """
@@ -83,7 +83,7 @@ def reidentify(
     >>> reidentify(query, gallery, ["a"], ["b", "a", "a"]).cmc((1, 2))
     (0.0, 1.0)
     """
-    labels = _labels(query_identity_Q, gallery_identity_G, query_camera_Q, gallery_camera_G)
+    labels = make_labels(query_identity_Q, gallery_identity_G, query_camera_Q, gallery_camera_G)
     return measure_ranks(rank_mates(query_QD, gallery_GD, labels))
 
 
@@ -107,7 +107,7 @@ def reidentify_scores(
     gallery_camera_G: ArrayLike | None = None,
 ) -> Reidentification:
     """The same on a matrix of scores, high for alike (a distance with its sign turned)."""
-    labels = _labels(query_identity_Q, gallery_identity_G, query_camera_Q, gallery_camera_G)
+    labels = make_labels(query_identity_Q, gallery_identity_G, query_camera_Q, gallery_camera_G)
     return measure_ranks(rank_mates_of_scores(score_QG, labels))
 
 
@@ -128,12 +128,17 @@ def measure_ranks(ranks: MateRanks) -> Reidentification:
     )
 
 
-def _labels(
+def make_labels(
     query_identity_Q: ArrayLike,
     gallery_identity_G: ArrayLike,
     query_camera_Q: ArrayLike | None,
     gallery_camera_G: ArrayLike | None,
 ) -> Labels:
+    """Identities and cameras of queries and gallery, checked.
+
+    Raises:
+        DataError: cameras of one side only, or not one an image.
+    """
     if (query_camera_Q is None) != (gallery_camera_G is None):
         raise DataError(
             "the same-camera rule must have cameras of queries and gallery, found one of both: "

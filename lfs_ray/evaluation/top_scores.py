@@ -1,9 +1,12 @@
-"""The largest of a stream of scores, for thresholds at tiny rates over billions of pairs.
+"""The largest of a stream of scores: of all of them, or of each row.
 
+Thresholds at tiny rates over billions of pairs, and best matches among a million, need no more.
 Inside `all_pairs` and `distractors`, which offer the scores of one block after the other.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,3 +74,35 @@ class TopScores:
         self._kept = merged
         if len(merged) == self._capacity:
             self._floor = float(merged.min())
+
+
+class BestOfRows:
+    """The `num_best` largest scores of each row of a matrix that comes in blocks of columns.
+
+    >>> best = BestOfRows(1, 2)
+    >>> best.take(0, np.array([[1.0, 4.0, 2.0]], np.float32)).tolist()
+    [4.0]
+    >>> best.kth([1, 2]).tolist()
+    [[4.0, 2.0]]
+    """
+
+    def __init__(self, num_rows: int, num_best: int) -> None:
+        self._best_RK = np.full((num_rows, num_best), -np.inf, np.float32)
+
+    def take(self, start: int, scores_AB: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Merge scores of the rows from `start` on; returns the largest of each, (A,)."""
+        best_AK = self._best_RK[start : start + len(scores_AB)]
+        largest_A = scores_AB.max(axis=1)
+        num_best = best_AK.shape[1]
+        if num_best == 1:
+            np.maximum(best_AK[:, 0], largest_A, out=best_AK[:, 0])
+            return np.asarray(largest_A)
+        for row in np.flatnonzero(largest_A > best_AK.min(axis=1)):
+            merged = np.concatenate([best_AK[row], scores_AB[row]])
+            best_AK[row] = np.partition(merged, len(merged) - num_best)[-num_best:]
+        return np.asarray(largest_A)
+
+    def kth(self, ranks: Sequence[int]) -> NDArray[np.float32]:
+        """The N-th best of each row for each rank N, (R, K); -inf: there are fewer."""
+        falling_RK = -np.sort(-self._best_RK, axis=1)
+        return falling_RK[:, [rank - 1 for rank in ranks]]

@@ -1,0 +1,219 @@
+"""Identification and verification against many distractors, as MegaFace challenge 1.
+
+After `embedding`, for any probe set of people with two photos or more and any distractor set.
+Identification: each photo of a person with M photos in turn joins the distractors, the other
+M - 1 are probes; a probe is a hit at rank N when its mate scores at least as high as the N-th
+best distractor (published with JDAI-CV/FaceX-Zoo). Rank-N is also given among the first 10, 100,
+... distractors in the order given. Verification: TAR at a FAR by rule `at_most`; genuine are the
+ordered pairs within a person, impostors all probe x distractor pairs.
+
+Products are taken in float32, block by block; only the best distractors of each probe and the top
+impostor scores are kept. Distractors known to be noise are never matched, by one of
+
+    removed   they take no part, neither as ranks nor as impostors (deepinsight/insightface gives
+              them a further dimension that nothing is near to)
+    zeroed    their rows are zero, they score 0 and count as impostors (JDAI-CV/FaceX-Zoo)
+
+Shapes: P probes, D dimensions, N distractors, G ordered genuine pairs, K ranks, S sizes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lfs_ray.errors import DataError
+from lfs_ray.evaluation.matrix_blocks import Rows, iterate, num_rows
+from lfs_ray.evaluation.roc import FEW_IMPOSTORS, OperatingPoint
+from lfs_ray.evaluation.top_scores import BestOfRows, TopScores
+
+Float32s = NDArray[np.float32]
+Indices = NDArray[np.int64]
+
+NOISY_DISTRACTORS = ("removed", "zeroed")
+_TILE = 1024
+_BLOCK = 4096
+_COUNT_SLACK = 1e-9
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Identification:
+    """Outcome of probes against distractors."""
+
+    sizes: tuple[int, ...]
+    """Numbers of distractors, rising; those removed as noise are not replaced."""
+    ranks: tuple[int, ...]
+    hit_rate_SK: NDArray[np.float64]
+    """Share of (photo, probe) trials that are hits, for each size and rank."""
+    verification: tuple[OperatingPoint, ...]
+    """One for each FAR asked for, against all distractors."""
+    num_probes: int
+    num_genuine: int
+    """Ordered pairs within a person: trials of each size, and genuine pairs."""
+    num_impostors: int
+    noise: str
+    """What was done about noisy distractors."""
+
+    def rate(self, size: int, rank: int = 1) -> float:
+        """Hit rate at one of the sizes and ranks."""
+        return float(self.hit_rate_SK[self.sizes.index(size), self.ranks.index(rank)])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Mates:
+    """Ordered pairs within a person."""
+
+    probe_G: Indices
+    score_G: Float32s
+
+    def hit_rates(self, kth_best_PK: Float32s) -> NDArray[np.float64]:
+        """Share of pairs scoring at least as high as the probe's N-th best distractor, (K,)."""
+        columns = [kth_best_P[self.probe_G] for kth_best_P in kth_best_PK.T]
+        return np.array([np.mean(self.score_G >= column) for column in columns])
+
+
+def identify(
+    probes_PD: ArrayLike,
+    identity_P: ArrayLike,
+    distractors: Rows,
+    *,
+    sizes: Sequence[int] | None = None,
+    ranks: Sequence[int] = (1,),
+    fars: Sequence[float] = (1e-6,),
+    noisy_N: ArrayLike | None = None,
+    noise: str = "removed",
+) -> Identification:
+    """Hit rates among growing sets of distractors, and TAR at FARs against all of them.
+
+    Args:
+        probes_PD: unit rows; people with a single photo are refused, drop them before.
+        identity_P: person of each probe, integers or strings.
+        distractors: unit rows of other people: an array (it may be memory-mapped) or blocks.
+        sizes: numbers of distractors; None: powers of ten up to all of them, and all of them.
+        ranks: ranks N, each at least 1.
+        fars: false accept rates, in [0, 1); the largest decides the memory.
+        noisy_N: which distractors are known to be noise, boolean (N,).
+        noise: a name in NOISY_DISTRACTORS: what is done about them.
+
+    Raises:
+        DataError: shapes don't fit, a value is not finite, a person has one photo.
+        ValueError: a size, rank, rate or name is none.
+
+    >>> probes = np.array([[1.0, 0.0], [0.8, 0.6]])
+    >>> result = identify(probes, ["a", "a"], np.array([[0.0, 1.0], [-1.0, 0.0]]), fars=[0.3])
+    >>> result.rate(size=2), result.verification[0].tar
+    (1.0, 1.0)
+    """
+    probes, mates = _mates(probes_PD, identity_P)
+    count = num_rows(distractors)
+    kept = _kept(noisy_N, count, noise)
+    impostors = len(probes) * (int(kept.sum()) if noise == "removed" else count)
+    if impostors == 0:
+        raise DataError(f"there must be distractors that take part, found none among {count}")
+    sizes = tuple(_powers_of_ten(count) if sizes is None else sorted(set(sizes)))
+    _check_choices(sizes, ranks, fars, count)
+    top = TopScores(int(np.floor(impostors * max(fars, default=0.0) + _COUNT_SLACK)) + 1)
+    best = BestOfRows(len(probes), max(ranks))
+    hits = []
+    for done, block in _cleaned(distractors, kept, noise, sizes):
+        for start in range(0, len(probes), _TILE) if len(block) else ():
+            score_BC = probes[start : start + _TILE] @ block.T
+            top.offer_rows(score_BC, best.take(start, score_BC))
+        if done in sizes:
+            hits.append(mates.hit_rates(best.kth(ranks)))
+    return Identification(
+        sizes=sizes,
+        ranks=tuple(ranks),
+        hit_rate_SK=np.array(hits),
+        verification=tuple(_point(mates.score_G, top, impostors, far) for far in fars),
+        num_probes=len(probes),
+        num_genuine=len(mates.probe_G),
+        num_impostors=impostors,
+        noise=f"{int(np.sum(~kept))} distractors {noise}" if not kept.all() else "none known",
+    )
+
+
+def _mates(probes_PD: ArrayLike, identity_P: ArrayLike) -> tuple[Float32s, _Mates]:
+    """Probes in float32 and their ordered pairs within a person."""
+    probes = np.asarray(probes_PD).astype(np.float32, copy=False)
+    names, person = np.unique(np.asarray(identity_P), return_inverse=True)
+    if probes.ndim != 2 or person.shape != probes.shape[:1]:
+        raise DataError(
+            f"every probe must have an identity, found shapes {probes.shape} and {person.shape}"
+        )
+    list(iterate(probes, _BLOCK))
+    alone = np.flatnonzero(np.bincount(person, minlength=1) == 1)
+    if len(probes) == 0 or alone.size:
+        found = f"{len(alone)} with one, the first {names[alone[0]]}" if alone.size else "none"
+        raise DataError(
+            f"people of the probe set must have two photos or more, found {found}: drop them"
+        )
+    members = np.split(np.argsort(person, kind="stable"), np.cumsum(np.bincount(person))[:-1])
+    owners, scores = [], []
+    for photos in members:
+        score_MM = probes[photos] @ probes[photos].T
+        pairs = ~np.eye(len(photos), dtype=np.bool_)
+        owners.append(np.broadcast_to(photos, pairs.shape)[pairs])
+        scores.append(score_MM[pairs])
+    return probes, _Mates(np.concatenate(owners), np.concatenate(scores))
+
+
+def _cleaned(
+    distractors: Rows, kept: NDArray[np.bool_], noise: str, sizes: Sequence[int]
+) -> Iterator[tuple[int, Float32s]]:
+    """Distractors given so far, and the rows of a block that take part."""
+    for place, block in iterate(distractors, _BLOCK, sizes):
+        done = place + len(block)
+        rows = np.asarray(block, np.float32)
+        part = kept[place:done]
+        if not part.all():
+            rows = rows[part] if noise == "removed" else rows * part[:, None]
+        yield done, rows
+
+
+def _point(genuine_G: Float32s, top: TopScores, impostors: int, far: float) -> OperatingPoint:
+    threshold = top.kth_largest(int(np.floor(impostors * far + _COUNT_SLACK)) + 1)
+    return OperatingPoint(
+        far=far,
+        tar=float(np.mean(genuine_G > threshold)),
+        far_reached=int(np.count_nonzero(top.values() > threshold)) / impostors,
+        threshold=threshold,
+        accepts_equal=False,
+        rule="at_most",
+        few_impostors=impostors * far < FEW_IMPOSTORS - _COUNT_SLACK,
+    )
+
+
+def _kept(noisy_N: ArrayLike | None, count: int, noise: str) -> NDArray[np.bool_]:
+    if noise not in NOISY_DISTRACTORS:
+        raise ValueError(f"noise must be one of {', '.join(NOISY_DISTRACTORS)}, found {noise!r}")
+    noisy = np.zeros(count, np.bool_) if noisy_N is None else np.asarray(noisy_N, np.bool_)
+    if noisy.shape != (count,):
+        raise DataError(
+            f"noise must be told for each of the {count} distractors, found shape {noisy.shape}"
+        )
+    return ~noisy
+
+
+def _check_choices(
+    sizes: Sequence[int], ranks: Sequence[int], fars: Sequence[float], count: int
+) -> None:
+    for size in sizes:
+        if not 1 <= size <= count:
+            raise ValueError(
+                f"a size must be in 1..{count}, the number of distractors, not {size}"
+            )
+    for rank in ranks:
+        if rank < 1:
+            raise ValueError(f"a rank must be at least 1, found {rank}")
+    for far in fars:
+        if not 0 <= far < 1:
+            raise ValueError(f"a false accept rate must be in [0, 1), found {far}")
+
+
+def _powers_of_ten(count: int) -> list[int]:
+    powers = [10**power for power in range(1, len(str(count))) if 10**power <= count]
+    return sorted({*powers, count})
