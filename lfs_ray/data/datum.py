@@ -8,6 +8,7 @@ field 1 tells them apart.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,9 @@ from lfs_ray.errors import DataError
 
 _LENGTH_DELIMITED = 2
 _MINIMAL_FIELD = 1
+_DATA_TAG = 0x22  # field 4, length-delimited
+# Field 5, a varint, and field 7, which is true.
+_AFTER_DATA = re.compile(rb"(?:\x28[\x80-\xff]{0,9}[\x00-\x7f])?\x38\x01")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,26 @@ def decode(value: bytes) -> StoredImage:
     shape = (message.channels, message.height, message.width)
     raw = not message.encoded and shape[0] in (1, 3) and math.prod(shape) == len(message.data)
     return StoredImage(message.data, message.label, shape if raw else None)
+
+
+def encoded_part(value: memoryview) -> memoryview | None:
+    """Where in a message as `encode` writes it the image lies, without copying it.
+
+    Returns:
+        The image's bytes; None for any other message, which `decode` is to read.
+    """
+    if len(value) < 4 or value[0] != _DATA_TAG:
+        return None
+    size = shift = 0
+    start = 1
+    for byte in value[1:6]:  # the length, a varint
+        size |= (byte & 0x7F) << shift
+        shift += 7
+        start += 1
+        if byte < 0x80:
+            break
+    end = start + size
+    return value[start:end] if size and _AFTER_DATA.fullmatch(value, end) else None
 
 
 def _minimal_image(message: Datum) -> bytes:

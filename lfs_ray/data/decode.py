@@ -18,10 +18,10 @@ from lfs_ray.errors import DataError
 Pixels = NDArray[np.uint8]
 
 COLOURS = ("rgb", "bgr")
-_JPEG_START = b"\xff\xd8"
+JPEG_START = b"\xff\xd8"
 # simplejpeg looks up the colour space of a header cut short (KeyError). Pillow reports broken
 # files by any of these, depending on format and place.
-_REFUSED = (OSError, ValueError, KeyError, SyntaxError, EOFError, Image.DecompressionBombError)
+REFUSED = (OSError, ValueError, KeyError, SyntaxError, EOFError, Image.DecompressionBombError)
 
 
 def decode_image(blob: bytes, colour: str = "rgb") -> Pixels:
@@ -39,11 +39,11 @@ def decode_image(blob: bytes, colour: str = "rgb") -> Pixels:
     """
     if colour not in COLOURS:
         raise DataError(f'colour order must be "rgb" or "bgr", got "{colour}"')
-    if blob[:2] == _JPEG_START:
+    if blob[:2] == JPEG_START:
         try:
             pixels: Pixels = simplejpeg.decode_jpeg(blob, colour.upper())
             return pixels
-        except _REFUSED:
+        except REFUSED:
             pass
     rgb = _decode_with_pillow(blob)
     return rgb if colour == "rgb" else np.ascontiguousarray(rgb[..., ::-1])
@@ -56,12 +56,12 @@ def image_size(blob: bytes) -> tuple[int, int]:
         DataError: Not an image.
     """
     try:
-        if blob[:2] == _JPEG_START:
+        if blob[:2] == JPEG_START:
             height, width, *_ = simplejpeg.decode_jpeg_header(blob, strict=False)
             return int(height), int(width)
         with Image.open(BytesIO(blob)) as image:
             return image.height, image.width
-    except _REFUSED as error:
+    except REFUSED as error:
         raise _undecodable(blob, error) from None
 
 
@@ -87,7 +87,7 @@ def _decode_with_pillow(blob: bytes) -> Pixels:
                 grey = (np.asarray(image).astype(np.int64) >> 8).astype(np.uint8)
                 return np.repeat(grey[..., None], 3, axis=2)
             return np.array(image.convert("RGB"))
-    except _REFUSED as error:
+    except REFUSED as error:
         raise _undecodable(blob, error) from None
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from lfs_ray.data.batch_pixels import LabelledImages
 from lfs_ray.data.decode import Pixels, resize_image
-from lfs_ray.data.loader import LabelledImages
 
 
 class DecodedImages:

@@ -11,28 +11,16 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lfs_ray.data.decode import Pixels, resize_image
+from lfs_ray.data.batch_pixels import LabelledImages, fill
 from lfs_ray.data.prefetch import ordered_map
 from lfs_ray.errors import DataError
 
 _BATCHES_AHEAD = 2
 _DECODED_AT_ONCE = 64
-
-
-class LabelledImages(Protocol):
-    """What batches are made of: a `FaceSet`, or keys of a store."""
-
-    @property
-    def labels(self) -> NDArray[np.int64]:
-        """Label of each image, (N,)."""
-
-    def image(self, index: int, colour: str = "rgb") -> Pixels:
-        """Pixels (H, W, 3) uint8; DataError when missing or undecodable."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -154,17 +142,10 @@ def _decode(
 ) -> _Decoded:
     """Decode the images of one batch, on one thread."""
     images_BHWC = np.empty((len(indices), size_px, size_px, 3), np.uint8)
-    good: list[int] = []
-    failures: list[tuple[int, DataError]] = []
-    for place, index in enumerate(indices.tolist()):
-        try:
-            pixels = resize_image(faces.image(index, colour), size_px)
-        except DataError as error:
-            failures.append((index, error))
-            continue
-        images_BHWC[place] = pixels[:, ::-1] if flips[place] else pixels
-        good.append(place)
-    if failures:
+    bad = fill(images_BHWC, faces, indices, flips, colour)
+    failures = [(int(indices[place]), error) for place, error in bad.items()]
+    if bad:
+        good = [place for place in range(len(indices)) if place not in bad]
         indices, images_BHWC = indices[good], images_BHWC[good]
     return _Decoded(indices, images_BHWC, failures)
 

@@ -19,16 +19,17 @@ def ordered_map(
 ) -> Generator[Result, None, None]:
     """Apply `function` on threads; results come in the order of `items`.
 
-    At most `ahead` items are under way or waiting. An exception of the function is raised in its
-    place. Threads end with the iterator, also when it is closed early.
+    At most `ahead` items are under way or waiting to be taken, those that the consumer has taken
+    not counted. An exception of the function is raised in its place. Threads end with the
+    iterator, also when it is closed early.
     """
     under_way: deque[Future[Result]] = deque()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="data")
     try:
         for item in items:
-            under_way.append(pool.submit(function, item))
-            if len(under_way) > ahead:
+            if len(under_way) == ahead:
                 yield under_way.popleft().result()
+            under_way.append(pool.submit(function, item))
         while under_way:
             yield under_way.popleft().result()
     finally:

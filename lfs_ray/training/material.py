@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lfs_ray.config.sections import Config, ModelConfig, ReportConfig, RewardConfig
-from lfs_ray.data.loader import LabelledImages, decode_all
+from lfs_ray.data.batch_pixels import LabelledImages
+from lfs_ray.data.loader import decode_all
 from lfs_ray.data.pairs import Pairs, check_images, make_pairs, read_pairs
 from lfs_ray.data.sources import FaceSet, open_faces
 from lfs_ray.data.split import split_identities, split_images

@@ -11,8 +11,9 @@ import torch
 
 from lfs_ray.config.compat import with_section_switches
 from lfs_ray.config.sections import Config, LossConfig
+from lfs_ray.data.batch_pixels import LabelledImages
 from lfs_ray.data.decoded import DecodedImages
-from lfs_ray.data.loader import Batch, LabelledImages, batches
+from lfs_ray.data.loader import Batch, batches
 from lfs_ray.data.stream import stream_flips, stream_indices
 from lfs_ray.losses.contract import ClassifierLoss
 from lfs_ray.losses.spec import HeadSize
