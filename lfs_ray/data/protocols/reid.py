@@ -121,7 +121,7 @@ def _reid_set(rows: Sequence[tuple[str, str, str, str]], place: str) -> ReidSet:
     )
     if not len(query) or not len(gallery):
         raise DataError(
-            f"{place} must have queries and a gallery, found {len(query)} and {len(gallery)} of them"
+            f"{place} must have queries and a gallery, found {len(query)} and {len(gallery)}"
         )
     if not np.isin(query.person_N, gallery.person_N).any():
         raise DataError(f"{place} must show a person of a query in the gallery too, none is there")
