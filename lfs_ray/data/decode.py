@@ -1,48 +1,65 @@
 """Encoded image bytes to pixels.
 
 Data flow: bytes of a store -> here -> (H, W, 3) uint8 -> `loader`. JPEG goes through simplejpeg,
-which releases the interpreter lock, the rest through Pillow. Orientation tags are not applied.
+which releases the interpreter lock, the rest through Pillow. Orientation tags are not applied. The
+size is read from the header and checked first: a few bytes may claim an image that fills memory.
 """
 
 from __future__ import annotations
 
+import struct
+import warnings
 from io import BytesIO
 
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageChops
 
 from lfs_ray.errors import DataError
 
 Pixels = NDArray[np.uint8]
 
 COLOURS = ("rgb", "bgr")
+MAX_PIXELS = 1 << 26
+"""Images of more pixels are refused: 67 million, 8192 x 8192."""
 JPEG_START = b"\xff\xd8"
 # simplejpeg looks up the colour space of a header cut short (KeyError). Pillow reports broken
 # files by any of these, depending on format and place.
-REFUSED = (OSError, ValueError, KeyError, SyntaxError, EOFError, Image.DecompressionBombError)
+REFUSED = (
+    *(OSError, ValueError, KeyError, SyntaxError, EOFError, OverflowError, struct.error),
+    *(Image.DecompressionBombError, Image.DecompressionBombWarning),
+)
+_LARGEST_16_BITS = 0xFFFF
+_PRINTING_COLOURS = ("CMYK", "YCCK")
+# Pillow warns of an image it would refuse at twice the size: we refuse it, and say so once.
+warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 
 
 def decode_image(blob: bytes, colour: str = "rgb") -> Pixels:
     """Pixels of an encoded image as a contiguous (H, W, 3) array in 0 to 255.
 
-    Grey images are repeated to three channels, transparency is dropped, 16 bits become 8.
-    What simplejpeg refuses (stray bytes, say) is given to Pillow, whose refusal counts.
+    Grey images are repeated to three channels, transparency is dropped, 16 bits become 8, printing
+    colours (CMYK) become light, of an animation the first picture is taken. What simplejpeg
+    refuses (stray bytes, say) is given to Pillow, whose refusal counts.
 
     Args:
         blob: A whole image file.
         colour: Order of the channels, "rgb" or "bgr".
 
     Raises:
-        DataError: Not an image, or a truncated one; `colour` is neither order.
+        DataError: Not an image, a truncated one, one of more than `MAX_PIXELS`, or of more than 16
+            bits a channel; `colour` is neither order.
     """
     if colour not in COLOURS:
         raise DataError(f'colour order must be "rgb" or "bgr", got "{colour}"')
     if blob[:2] == JPEG_START:
         try:
-            pixels: Pixels = simplejpeg.decode_jpeg(blob, colour.upper())
-            return pixels
+            height, width, space, _ = simplejpeg.decode_jpeg_header(blob, strict=False)
+            _refuse_huge(blob, height, width)
+            if space not in _PRINTING_COLOURS:
+                pixels: Pixels = simplejpeg.decode_jpeg(blob, colour.upper())
+                return pixels
         except REFUSED:
             pass
     rgb = _decode_with_pillow(blob)
@@ -53,14 +70,31 @@ def image_size(blob: bytes) -> tuple[int, int]:
     """Height and width in pixels, read from the header alone.
 
     Raises:
-        DataError: Not an image.
+        DataError: Not an image, or one of more than `MAX_PIXELS`.
     """
     try:
         if blob[:2] == JPEG_START:
             height, width, *_ = simplejpeg.decode_jpeg_header(blob, strict=False)
-            return int(height), int(width)
+        else:
+            with Image.open(BytesIO(blob)) as image:
+                height, width = image.height, image.width
+    except REFUSED as error:
+        raise _undecodable(blob, error) from None
+    _refuse_huge(blob, height, width)
+    return int(height), int(width)
+
+
+def is_animated(blob: bytes) -> bool:
+    """Whether an image file holds several pictures (GIF, APNG, WebP, TIFF).
+
+    Raises:
+        DataError: Not an image.
+    """
+    if blob[:2] == JPEG_START:
+        return False
+    try:
         with Image.open(BytesIO(blob)) as image:
-            return image.height, image.width
+            return bool(getattr(image, "is_animated", False))
     except REFUSED as error:
         raise _undecodable(blob, error) from None
 
@@ -83,14 +117,45 @@ def resize_image(img: Pixels, size_px: int) -> Pixels:
 def _decode_with_pillow(blob: bytes) -> Pixels:
     try:
         with Image.open(BytesIO(blob)) as image:
-            if image.mode.startswith("I"):
-                grey = (np.asarray(image).astype(np.int64) >> 8).astype(np.uint8)
-                return np.repeat(grey[..., None], 3, axis=2)
-            return np.array(image.convert("RGB"))
+            _refuse_huge(blob, image.height, image.width)
+            return _deep_grey(image) if image.mode[0] in "IF" else _eight_bits(image)
     except REFUSED as error:
         raise _undecodable(blob, error) from None
 
 
+def _deep_grey(image: Image.Image) -> Pixels:
+    """Grey of 16 bits: the upper eight."""
+    grey = np.asarray(image)
+    if grey.dtype.kind == "f" or grey.min() < 0 or grey.max() > _LARGEST_16_BITS:
+        raise ValueError("grey of more than 16 bits")
+    return np.repeat((grey >> 8).astype(np.uint8)[..., None], 3, axis=2)
+
+
+def _eight_bits(image: Image.Image) -> Pixels:
+    if image.mode == "CMYK" and image.format == "JPEG" and "adobe" not in image.info:
+        # Adobe's files hold the amounts of ink inverted, which Pillow takes for granted.
+        image.load()
+        return np.array(ImageChops.invert(image).convert("RGB"))
+    if image.mode == "P" and "transparency" in image.info:
+        return np.array(image.convert("RGBA").convert("RGB"))
+    return np.array(image.convert("RGB"))
+
+
+def _refuse_huge(blob: bytes, height: int, width: int) -> None:
+    if height * width > MAX_PIXELS:
+        raise DataError(
+            f"an image must have at most {MAX_PIXELS} pixels, this one of {len(blob)} bytes has "
+            f"{width} x {height}"
+        )
+
+
 def _undecodable(blob: bytes, error: Exception) -> DataError:
+    if not len(blob):
+        return DataError("image of 0 bytes cannot be decoded (the file is empty)")
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+        return DataError(
+            f"an image must have at most {MAX_PIXELS} pixels, this one of {len(blob)} bytes has "
+            "more"
+        )
     reason = str(error).split("<_io")[0].strip().rstrip(".") or type(error).__name__
     return DataError(f"image of {len(blob)} bytes cannot be decoded ({reason})")

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import struct
+import tracemalloc
+import zlib
+from collections.abc import Callable
 from io import BytesIO
 
 import numpy as np
 import pytest
 import simplejpeg
 from image_samples import encoded, pixels_of
-from PIL import Image
+from PIL import Image, ImageChops
 
-from lfs_ray.data.decode import decode_image, image_size, resize_image
+from lfs_ray.data.decode import decode_image, image_size, is_animated, resize_image
 from lfs_ray.errors import DataError
 
 
@@ -54,11 +58,119 @@ def test_transparency_is_dropped() -> None:
     assert np.array_equal(decode_image(encoded(pixels, "PNG")), pixels[..., :3])
 
 
-def test_jpeg_in_printing_colours() -> None:
+def printed(pixels: np.ndarray, *, adobe: bool) -> bytes:
+    """JPEG in CMYK: Adobe's holds inverted amounts of ink, any other the amounts."""
+    image = Image.fromarray(pixels).convert("CMYK")
     buffer = BytesIO()
-    Image.fromarray(pixels_of(1)).convert("CMYK").save(buffer, "JPEG")
-    difference = decode_image(buffer.getvalue()).astype(int) - by_pillow(buffer.getvalue())
-    assert np.abs(difference).max() <= 1
+    (image if adobe else ImageChops.invert(image)).save(buffer, "JPEG", quality=100)
+    blob = buffer.getvalue()
+    start = blob.index(b"\xff\xee")
+    assert blob[start + 4 : start + 9] == b"Adobe"
+    end = start + 2 + int.from_bytes(blob[start + 2 : start + 4], "big")
+    return blob if adobe else blob[:start] + blob[end:]
+
+
+@pytest.mark.parametrize("adobe", [True, False])
+@pytest.mark.parametrize("colour", ["rgb", "bgr"])
+def test_jpeg_in_printing_colours(adobe: bool, colour: str) -> None:
+    pixels = decode_image(printed(pixels_of(1), adobe=adobe), colour)
+    expected = pixels_of(1) if colour == "rgb" else pixels_of(1)[..., ::-1]
+    assert np.abs(pixels.astype(int) - expected).max() <= 3
+    assert pixels.flags.c_contiguous
+
+
+def test_palette_with_transparency() -> None:
+    pixels = pixels_of(1)
+    pixels[:4] = (255, 0, 0)
+    image = Image.fromarray(pixels).quantize(32)
+    for transparency in (3, bytes(range(32))):
+        buffer = BytesIO()
+        image.save(buffer, "PNG", transparency=transparency)
+        assert np.array_equal(decode_image(buffer.getvalue()), np.array(image.convert("RGB")))
+
+
+@pytest.mark.parametrize("image_format", ["GIF", "PNG", "WEBP", "TIFF"])
+def test_an_animation_is_its_first_picture(image_format: str) -> None:
+    frames = [Image.fromarray(pixels_of(number)).quantize(64).convert("RGB") for number in (1, 2)]
+    buffer = BytesIO()
+    options = {"lossless": True} if image_format == "WEBP" else {}
+    frames[0].save(buffer, image_format, save_all=True, append_images=frames[1:], **options)
+    assert np.array_equal(decode_image(buffer.getvalue()), np.array(frames[0]))
+    assert is_animated(buffer.getvalue())
+    assert image_size(buffer.getvalue()) == (16, 16)
+
+
+def test_what_is_not_animated() -> None:
+    for image_format in ("JPEG", "PNG", "GIF", "BMP"):
+        assert not is_animated(encoded(pixels_of(0), image_format))
+    with pytest.raises(DataError, match="image of 4 bytes cannot be decoded"):
+        is_animated(b"text")
+
+
+@pytest.mark.parametrize("image_format", ["PNG", "TIFF", "PPM"])
+def test_sixteen_bits_of_any_format(image_format: str) -> None:
+    deep = np.array([[0, 255, 256, 40000, 65535]], np.uint16)
+    assert decode_image(encoded(deep, image_format))[0, :, 1].tolist() == [0, 0, 1, 156, 255]
+
+
+def deep_colour_png() -> bytes:
+    """One pixel of 16 bits a channel: 0x1234, 0x5678, 0x9abc."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        checksum = zlib.crc32(kind + content)
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+
+    head = struct.pack(">IIBBBBB", 1, 1, 16, 2, 0, 0, 0)
+    data = zlib.compress(b"\0" + struct.pack(">HHH", 0x1234, 0x5678, 0x9ABC))
+    parts = (chunk(b"IHDR", head), chunk(b"IDAT", data), chunk(b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def test_sixteen_bits_of_colour() -> None:
+    assert decode_image(deep_colour_png()).tolist() == [[[0x12, 0x56, 0x9A]]]
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.float32])
+def test_more_than_sixteen_bits_are_refused(dtype: type) -> None:
+    with pytest.raises(DataError, match="grey of more than 16 bits"):
+        decode_image(encoded(np.array([[0, 70000]], dtype), "TIFF"))
+
+
+def claiming(image_format: str, height: int, width: int) -> bytes:
+    """A small file whose header claims a huge image."""
+    blob = bytearray(encoded(pixels_of(0), image_format))
+    match image_format:
+        case "JPEG":
+            start = blob.index(b"\xff\xc0") + 5
+            blob[start : start + 4] = struct.pack(">HH", height, width)
+        case "PNG":
+            blob[16:24] = struct.pack(">II", width, height)
+            blob[29:33] = struct.pack(">I", zlib.crc32(blob[12:29]))
+        case "GIF":
+            blob[6:10] = struct.pack("<HH", width, height)
+        case "BMP":
+            blob[18:26] = struct.pack("<ii", width, height)
+    return bytes(blob)
+
+
+@pytest.mark.parametrize("image_format", ["JPEG", "PNG", "GIF", "BMP"])
+@pytest.mark.parametrize(("height", "width"), [(8192, 8193), (12000, 12000), (60000, 60000)])
+@pytest.mark.parametrize("function", [decode_image, image_size])
+def test_huge_images_are_refused_by_their_header(
+    image_format: str, height: int, width: int, function: Callable[[bytes], object]
+) -> None:
+    tracemalloc.start()
+    with pytest.raises(DataError, match="an image must have at most 67108864 pixels, ") as caught:
+        function(claiming(image_format, height, width))
+    assert tracemalloc.get_traced_memory()[1] < 1 << 22
+    tracemalloc.stop()
+    assert "\n" not in str(caught.value)
+
+
+def test_the_largest_image_is_allowed() -> None:
+    assert image_size(claiming("JPEG", 8192, 8192)) == (8192, 8192)
+    with pytest.raises(DataError, match="cannot be decoded"):
+        decode_image(claiming("PNG", 4000, 4000))
 
 
 def test_stray_bytes_are_forgiven() -> None:
@@ -85,6 +197,7 @@ def test_undecodable_is_one_line(blob: bytes) -> None:
         decode_image(blob)
     assert "\n" not in str(caught.value)
     assert "0x" not in str(caught.value)
+    assert ("the file is empty" in str(caught.value)) == (blob == b"")
 
 
 def test_unknown_colour_order() -> None:
