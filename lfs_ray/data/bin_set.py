@@ -92,7 +92,7 @@ def _is_list(value: Any) -> bool:
 
 
 def _kind(value: Any) -> str:
-    return f"{len(value)} things" if _is_list(value) else f"a {type(value).__name__}"
+    return f"a {type(value).__name__}" + (f" of {len(value)}" if _is_list(value) else "")
 
 
 def _labels(value: Any, place: str) -> list[bool]:
