@@ -1,6 +1,6 @@
 """LMDB that is being written: one transaction a shard, grown when its map is full.
 
-Data flow: entries of a shard -> here -> data.lmdb; and back, for verification, on another thread.
+Data flow: blocks of a shard -> here -> data.lmdb; and back, for verification, on another thread.
 """
 
 from __future__ import annotations
@@ -8,16 +8,16 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import lmdb
 
-from lfs_ray.data.shards import Entry
+from lfs_ray.data.shards import Block
 from lfs_ray.errors import DataError
 
 _FIRST_MAP_BYTES = 1 << 30
-_READ_AT_ONCE = 256
 
 
 class GrowingLmdb:
@@ -44,8 +44,8 @@ class GrowingLmdb:
     def __len__(self) -> int:
         return int(self._env.stat()["entries"])
 
-    def put(self, entries: Sequence[Entry]) -> None:
-        """Store entries, all or none.
+    def put(self, blocks: Sequence[Block]) -> None:
+        """Store the images of blocks, all or none.
 
         Raises:
             DataError: A key comes twice, or was there before.
@@ -53,37 +53,39 @@ class GrowingLmdb:
         """
         while True:
             try:
-                self._put_once(entries)
+                self._put_once(blocks)
                 return
             except lmdb.MapFullError:
                 with self._reading:
                     self._env.set_mapsize(2 * self._env.info()["map_size"])
 
-    def _put_once(self, entries: Sequence[Entry]) -> None:
+    def _put_once(self, blocks: Sequence[Block]) -> None:
         with self._env.begin(write=True) as txn, txn.cursor() as cursor:
-            rows = [(entry.key, entry.value) for entry in entries]
-            _, added = cursor.putmulti(rows, overwrite=False)
-            if added == len(rows):
+            for block in blocks:
+                rows = list(zip(block.keys, block.values, strict=True))
+                _, added = cursor.putmulti(rows, overwrite=False)
+                if added < len(rows):
+                    txn.abort()
+                    break
+            else:
                 return
-            txn.abort()
-        raise DataError(f'keys must be unique, "{self._repeat(entries)}" comes twice')
+        raise DataError(f'keys must be unique, "{self._repeat(blocks)}" comes twice')
 
-    def _repeat(self, entries: Sequence[Entry]) -> str:
-        """First key of entries that is stored already, or is the key of an earlier one."""
+    def _repeat(self, blocks: Sequence[Block]) -> str:
+        """First key of some blocks that is stored already, or stands in them before."""
         seen: set[bytes] = set()
         with self._env.begin() as txn:
-            for entry in entries:
-                if entry.key in seen or txn.get(entry.key) is not None:
-                    return entry.key.decode()
-                seen.add(entry.key)
+            for key in chain.from_iterable(block.keys for block in blocks):
+                if key in seen or txn.get(key) is not None:
+                    return key.decode()
+                seen.add(key)
         return "?"
 
-    def values(self, keys: Sequence[bytes]) -> Iterator[bytes | None]:
-        """Stored value of each key, None where there is none."""
-        for first in range(0, len(keys), _READ_AT_ONCE):
-            with self._reading, self._env.begin() as txn:
-                found = [txn.get(key) for key in keys[first : first + _READ_AT_ONCE]]
-            yield from found
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Callable[[bytes], memoryview | None]]:
+        """Function from a key to its value, not copied, that ends with the context."""
+        with self._reading, self._env.begin(buffers=True) as txn:
+            yield txn.get
 
     def close(self) -> None:
         """Write what is not on disk yet, and close."""

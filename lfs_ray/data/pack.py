@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from lfs_ray.data.packed_writer import PackedWriter
 from lfs_ray.data.packing.detect import open_source
 from lfs_ray.data.packing.source import ImageSource
 from lfs_ray.data.prefetch import ordered_map
-from lfs_ray.data.shards import Entry, as_entry, cut_shards
+from lfs_ray.data.shards import BLOCK_RECORDS, Block, as_block, cut_shards
 from lfs_ray.data.unfinished import discard, unfinished_directory, unfinished_path
 from lfs_ray.data.writer import refuse_existing
 from lfs_ray.errors import DataError
@@ -30,7 +31,6 @@ from lfs_ray.errors import DataError
 Watch = Callable[[int, int], None]
 """Takes the images that are done, and all there are."""
 
-_READ_AT_ONCE = 32
 _AHEAD_PER_THREAD = 2
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -134,10 +134,9 @@ def _fill(
     """Pack what is not yet packed; the manifest."""
     with PackedWriter(folder, durable=True) as writer:
         try:
-            entries = _entries(source, changes, writer.num_images, threads, watch)
-            with closing(entries):
-                for shard in cut_shards(entries):
-                    writer.add(shard)
+            blocks = _blocks(source, changes, writer.num_images, threads, watch)
+            with closing(blocks):
+                _add_all(writer, cut_shards(blocks))
             return writer.finish(source.class_names, source.facts, changes.facts())
         except BaseException:
             if not writer.num_images:
@@ -145,19 +144,31 @@ def _fill(
             raise
 
 
-def _entries(
+def _add_all(writer: PackedWriter, shards: Iterable[Sequence[Block]]) -> None:
+    """Write each shard while the next one is read."""
+    under_way: Future[None] | None = None
+    with ThreadPoolExecutor(1, thread_name_prefix="write") as pool:
+        for shard in shards:
+            if under_way is not None:
+                under_way.result()
+            under_way = pool.submit(writer.add, shard)
+        if under_way is not None:
+            under_way.result()
+
+
+def _blocks(
     source: ImageSource, changes: ImageChanges, start: int, threads: int, watch: Watch | None
-) -> Generator[Entry, None, None]:
-    """Entries from place `start` on, in the order of the source."""
+) -> Generator[Block, None, None]:
+    """Blocks from place `start` on, in the order of the source."""
     num_classes, total = len(source.class_names), len(source)
 
-    def load(first: int) -> list[Entry]:
-        records = source.read(first, min(first + _READ_AT_ONCE, total))
-        return [as_entry(changes.apply(record), num_classes) for record in records]
+    def load(first: int) -> Block:
+        records = source.read(first, min(first + BLOCK_RECORDS, total))
+        return as_block([changes.apply(record) for record in records], num_classes)
 
     parts = ordered_map(
         load,
-        range(start, total, _READ_AT_ONCE),
+        range(start, total, BLOCK_RECORDS),
         threads=threads,
         ahead=threads * _AHEAD_PER_THREAD,
     )
@@ -165,9 +176,9 @@ def _entries(
         done = start
         if watch is not None:
             watch(done, total)
-        for part in parts:
-            yield from part
-            done += len(part)
+        for block in parts:
+            yield block
+            done += len(block.keys)
             if watch is not None:
                 watch(done, total)
 

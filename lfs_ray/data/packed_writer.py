@@ -1,6 +1,6 @@
 """A packed data set that is being written, shard by shard, and read back while it grows.
 
-Data flow: shards of entries -> here -> the files of `packed_files` in a folder of one's own. Per
+Data flow: shards of blocks -> here -> the files of `packed_files` in a folder of one's own. Per
 shard, in this order: lines of the list, a row of the journal, one LMDB transaction. The number of
 entries in the LMDB so tells which row of the journal is the last that counts, wherever a writer
 was killed.
@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO, Self
@@ -20,7 +20,6 @@ from typing import BinaryIO, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from lfs_ray.data import datum
 from lfs_ray.data.growing_lmdb import GrowingLmdb
 from lfs_ray.data.key_index import open_index, write_table
 from lfs_ray.data.list_parsing import BYTE_ORDER_MARK
@@ -33,7 +32,7 @@ from lfs_ray.data.packed_files import (
     write_labels,
     write_manifest,
 )
-from lfs_ray.data.shards import Entry, Shard, describe
+from lfs_ray.data.shards import BLOCK_RECORDS, Block, Shard, block_digest, describe
 from lfs_ray.data.store import LmdbStore
 from lfs_ray.errors import DataError
 
@@ -80,7 +79,7 @@ class PackedWriter:
         """Images of whole shards."""
         return self.shards[-1].first + self.shards[-1].images if self.shards else 0
 
-    def add(self, entries: Sequence[Entry]) -> None:
+    def add(self, blocks: Sequence[Block]) -> None:
         """Write a shard: whole on disk when this returns, and read back soon after.
 
         Raises:
@@ -89,11 +88,11 @@ class PackedWriter:
         """
         start = self.shards[-1].list_end if self.shards else 0
         # The reader of a list takes off one byte order mark.
-        mark = BYTE_ORDER_MARK if not start and entries[0].key[:3] == BYTE_ORDER_MARK else b""
-        shard = describe(entries, self.num_images, start + len(mark))
-        self._append(self._list, mark + b"".join(entry.line for entry in entries))
+        mark = BYTE_ORDER_MARK if not start and blocks[0].lines[:3] == BYTE_ORDER_MARK else b""
+        shard = describe(blocks, self.num_images, start + len(mark))
+        self._append(self._list, mark + b"".join(block.lines for block in blocks))
         self._append(self._journal, json.dumps(shard.as_json()).encode() + b"\n")
-        self._lmdb.put(entries)
+        self._lmdb.put(blocks)
         self.shards.append(shard)
         self._check_later(shard, start)
         for check in [check for check in self._checks if check.done()]:
@@ -178,24 +177,16 @@ class PackedWriter:
         text = text if start else text.removeprefix(BYTE_ORDER_MARK)
         lines = [line + b"\n" for line in text.split(b"\n")[:-1]]
         total = hashlib.sha256()
-        for line, digest in zip(lines, self._stored(lines), strict=True):
-            total.update(line)
-            total.update(digest)
+        for first in range(0, len(lines), BLOCK_RECORDS):
+            some = lines[first : first + BLOCK_RECORDS]
+            with self._lmdb.reading() as value_of:
+                values = [value_of(line.rpartition(b" ")[0]) for line in some]
+                total.update(block_digest(b"".join(some), (value or b"" for value in values)))
         if len(lines) != shard.images or total.hexdigest() != shard.sha256:
             raise DataError(
                 f"images {shard.first} to {shard.first + shard.images - 1} were not read back as "
                 "they were written: the disk or its driver lost data"
             )
-
-    def _stored(self, lines: Sequence[bytes]) -> Iterator[bytes]:
-        """Digest of the stored image of each line."""
-        keys = [line.rpartition(b" ")[0] for line in lines]
-        for value in self._lmdb.values(keys):
-            if value is None:
-                yield b""
-                continue
-            image = datum.encoded_part(memoryview(value))
-            yield hashlib.sha256(datum.decode(value).data if image is None else image).digest()
 
     def _append(self, file: BinaryIO, content: bytes) -> None:
         file.write(content)

@@ -12,13 +12,14 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 
 import lmdb
 
 from lfs_ray.data.packed_writer import PackedWriter, forget_books
 from lfs_ray.data.packing.source import Record
-from lfs_ray.data.shards import as_entry, cut_shards
+from lfs_ray.data.shards import BLOCK_RECORDS, as_block, cut_shards
 from lfs_ray.errors import DataError
 
 __all__ = ["Record", "refuse_existing", "whole_directory", "write_packed"]
@@ -50,10 +51,11 @@ def write_packed(
             image.
     """
     with whole_directory(dst) as folder:
-        entries = (as_entry(Record(*record), len(class_names)) for record in records)
+        rows = (Record(*record) for record in records)
+        parts = iter(lambda: list(islice(rows, BLOCK_RECORDS)), [])
         try:
             with PackedWriter(folder, durable=False) as writer:
-                for shard in cut_shards(entries):
+                for shard in cut_shards(as_block(part, len(class_names)) for part in parts):
                     writer.add(shard)
                 manifest = writer.finish(class_names, source)
         except (OSError, lmdb.Error) as error:

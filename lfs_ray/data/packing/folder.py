@@ -55,7 +55,7 @@ class FolderSource:
         records: list[Record] = []
         for place in range(start, stop):
             key = self._keys.encoded(place).decode("utf-8", "surrogateescape")
-            image = read_image_file(self._root / key)
+            image = read_image_file(f"{self._root}/{key}")
             records.append(Record(key, image, int(self.labels[place])))
         return records
 
@@ -65,10 +65,11 @@ def is_image(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
 
 
-def read_image_file(path: Path) -> bytes:
+def read_image_file(path: str | Path) -> bytes:
     """Bytes of a file; DataError when it cannot be read."""
     try:
-        return path.read_bytes()
+        with open(path, "rb", buffering=0) as file:
+            return file.read()
     except OSError as error:
         raise DataError(f"image {path} must be readable ({error.strerror})") from None
 
