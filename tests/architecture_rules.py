@@ -28,7 +28,11 @@ RANK = {room: rank for rank, rooms in enumerate(ROOMS_IN_ORDER) for room in room
 LEAF_ROOMS = frozenset(ROOMS_IN_ORDER[3])
 # Names resolved at first use, commands imported when called, and configurations that are read
 # before torch and Ray are loaded: the only imports in functions.
-LAZY_MODULES = frozenset({"__init__.py", "cli.py", "commands/fits.py"})
+LAZY_MODULES = frozenset(
+    {"__init__.py", "cli.py", "commands/fits.py"}
+    # Torch, only where a model is given.
+    | {"commands/data_doctor.py", "commands/data_overlap.py", "commands/data_noise.py"}
+)
 # Policies that rest on packages which take a second to import, or are an extra.
 OPTIONAL_PACKAGES = frozenset({"search/policy.py", "search/tpe.py"})
 

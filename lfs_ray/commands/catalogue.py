@@ -41,6 +41,9 @@ COMMANDS: dict[str, Command] = {
     "data convert": Command(
         "data_convert", "Turn a .bin verification set into a packed set with a pair list."
     ),
+    "data doctor": Command(
+        "data_doctor", "Examine a set: labels, images, duplicates, colours, crops, pairs."
+    ),
     "data synthesize": Command("data_synthesize", "Draw synthetic faces into a packed data set."),
 }
 """In the order of the help."""

@@ -19,20 +19,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lfs_ray.data.align import TEMPLATE_SIZE_PX
 from lfs_ray.data.doctor.finding import Finding, found
 from lfs_ray.data.doctor.measuring import FACE_SIDE, Measured
-
-TEMPLATE_SIDE_PX = 112
-TEMPLATE_PX = np.array(
-    [
-        [38.2946, 51.6963],
-        [73.5318, 51.5014],
-        [56.0252, 71.7366],
-        [41.5493, 92.3655],
-        [70.7299, 92.2041],
-    ]
-)
-"""x, y of left eye, right eye, nose, left and right corner of the mouth, (5, 2)."""
 
 FACE_LIKENESS = 0.6
 """From this correlation on, the mean image shows a face."""
@@ -59,7 +48,7 @@ _OVALS_PX = (  # x, y, half width, half height, darkness
 _WINDOW_PX = ((22.0, 90.0), (38.0, 104.0))  # x, y compared: a hair line is not part of it
 _SCALES = np.round(np.arange(0.5, 1.625, 0.05), 2)
 _MAX_SHIFT_CELLS = 12
-_CELL_PX = TEMPLATE_SIDE_PX / FACE_SIDE
+_CELL_PX = TEMPLATE_SIZE_PX / FACE_SIDE
 _SURROUNDINGS_CELLS, _NOISE_CELLS = 5.0, 1.0
 _SEEN_SHARE = 0.85  # of the window, that must lie inside the image
 _PADDED = 2 * FACE_SIDE + 16
@@ -188,7 +177,7 @@ def _template(scale: float) -> tuple[Field, Field]:
 
     Both lie on a grid larger than the image: a scaled window is not cut before it is moved.
     """
-    middle = TEMPLATE_SIDE_PX / 2
+    middle = TEMPLATE_SIZE_PX / 2
     cells = (np.arange(_PADDED) - (_PADDED - FACE_SIDE) // 2 + 0.5) * _CELL_PX
     x, y = np.meshgrid((cells - middle) / scale + middle, (cells - middle) / scale + middle)
     darkness = np.zeros_like(x)

@@ -22,6 +22,7 @@ from lfs_ray.data.doctor.landmarks import check_landmarks
 from lfs_ray.data.doctor.measuring import Measured, measure
 from lfs_ray.data.doctor.shared_names import check_names
 from lfs_ray.data.doctor.specimen import NO_LABEL, Specimen
+from lfs_ray.data.landmarks import Landmarks
 
 Progress = Callable[[str, int, int], None]
 """Called with the name of the set, images done and images in all."""
@@ -69,7 +70,7 @@ def examine(
     specimen: Specimen,
     others: Sequence[Specimen] = (),
     *,
-    landmarks: dict[str, NDArray[np.float64]] | None = None,
+    landmarks: Landmarks | None = None,
     faces: bool = True,
     threads: int = 1,
     progress: Progress | None = None,
