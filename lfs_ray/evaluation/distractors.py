@@ -117,10 +117,15 @@ def identify(
     _check_choices(sizes, ranks, fars, count)
     top = TopScores(int(np.floor(impostors * max(fars, default=0.0) + _COUNT_SLACK)) + 1)
     best = BestOfRows(len(probes), max(ranks))
+    buffer = np.empty(_TILE * _BLOCK, np.float32)
     hits = []
     for done, block in _cleaned(distractors, kept, noise, sizes):
         for start in range(0, len(probes), _TILE) if len(block) else ():
-            score_BC = probes[start : start + _TILE] @ block.T
+            rows = probes[start : start + _TILE]
+            # The buffer saves the pages of a new matrix each time.
+            score_BC = np.matmul(
+                rows, block.T, out=buffer[: len(rows) * len(block)].reshape(len(rows), -1)
+            )
             top.offer_rows(score_BC, best.take(start, score_BC))
         if done in sizes:
             hits.append(mates.hit_rates(best.kth(ranks)))

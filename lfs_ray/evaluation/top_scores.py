@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-_ROOM = 1 << 18
+_ROOM = 4096
 
 
 class TopScores:

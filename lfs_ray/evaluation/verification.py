@@ -72,7 +72,7 @@ def verify(
             f"{first.shape} and {second.shape}: embed both images of every pair"
         )
     measure = _rule(rule).measure(first, second)
-    zeros = int(np.sum(~(first.any(axis=1) & second.any(axis=1))))
+    zeros = int(np.sum(_zero_rows(first) | _zero_rows(second)))
     notes = (f"{zeros} of {len(first)} pairs have a zero embedding",) if zeros else ()
     return _verify(measure, same_P, fold_P, rule, flip, notes)
 
@@ -131,6 +131,12 @@ def _verify(
         flip=flip,
         notes=folds.notes() + notes,
     )
+
+
+def _zero_rows(rows_PD: Floats) -> Bools:
+    zero_P = np.logical_not(rows_PD[:, :1].any(axis=1))
+    zero_P[zero_P] = np.logical_not(rows_PD[zero_P].any(axis=1))
+    return zero_P
 
 
 def _rule(name: str) -> Rule:
