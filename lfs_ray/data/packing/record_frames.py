@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from lfs_ray.errors import DataError
 
+OTHER_INDEX = "take the .idx that belongs to the file, or remove it to have the file read through"
 MAGIC = 0xCED7230A
 _MAGIC_BYTES = struct.pack("<I", MAGIC)
 _HEAD = struct.Struct("<II")
@@ -118,13 +119,12 @@ def _measure(frames: Frames, rows: slice, words: NDArray[np.uint32], size_bytes:
             raise DataError(f"{frames.place(row)} {reason}")
 
     outside = (starts < 0) | (starts + _HEAD.size > size_bytes)
-    other = "take the .idx that belongs to the file, or remove it to have the file read through"
     refuse(outside, f"is past the end of the file, which has {size_bytes} bytes: copy it again")
-    refuse(starts % 4 != 0, f"is no record, records begin at multiples of 4: {other}")
-    refuse(words[starts // 4] != MAGIC, f"is no record (wrong magic): {other}")
+    refuse(starts % 4 != 0, f"is no record, records begin at multiples of 4: {OTHER_INDEX}")
+    refuse(words[starts // 4] != MAGIC, f"is no record (wrong magic): {OTHER_INDEX}")
     marks = words[starts // 4 + 1]
     flags, lengths = marks >> 29, (marks & LENGTH_MASK).astype(np.int64)
-    refuse(flags > _FIRST_PART, f"is inside a record, not at its start: {other}")
+    refuse(flags > _FIRST_PART, f"is inside a record, not at its start: {OTHER_INDEX}")
     sizes = _HEAD.size + (lengths + 3) // 4 * 4
     for place in np.flatnonzero(flags == _FIRST_PART).tolist():
         sizes[place] = _end_of_parts(words, int(starts[place])) - starts[place]
@@ -161,11 +161,10 @@ def _check_gapless(frames: Frames, size_bytes: int) -> None:
     if begin[first] > end[first]:
         raise DataError(
             f"{frames.path.with_suffix('.idx')} must name every record of {frames.path.name}, it "
-            f"names none at byte {end[first]}: remove the .idx to have the file read through"
+            f"names none at byte {end[first]}: {OTHER_INDEX}"
         )
     raise DataError(
-        f"{frames.place(int(order[first]))} is within the record before it: take the .idx that "
-        "belongs to the file"
+        f"{frames.place(int(order[first]))} is within the record before it: {OTHER_INDEX}"
     )
 
 

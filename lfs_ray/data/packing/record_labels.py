@@ -18,7 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfs_ray.data.listing import MAX_LABEL
-from lfs_ray.data.packing.record_frames import LENGTH_MASK, Frames, mapped_words, payload_of
+from lfs_ray.data.packing.record_frames import (
+    LENGTH_MASK,
+    OTHER_INDEX,
+    Frames,
+    mapped_words,
+    payload_of,
+)
 from lfs_ray.errors import DataError
 
 _FRAME_HEAD_WORDS = 2
@@ -160,7 +166,7 @@ def _check_ranges(frames: Frames, heads: Heads) -> None:
         raise DataError(
             f"{frames.place(0)} says that identity records are keys {heads.first[0]:.0f} to "
             f"{heads.second[0] - 1:.0f}, the .idx has {len(rows)}, from key {first_identity} to "
-            f"{keys[-1]}: take the .idx that belongs to the file"
+            f"{keys[-1]}: {OTHER_INDEX}"
         )
     begin, end = heads.first[rows], heads.second[rows]
     named = np.searchsorted(keys, end) - np.searchsorted(keys, begin)
@@ -170,8 +176,7 @@ def _check_ranges(frames: Frames, heads: Heads) -> None:
         place = int(np.flatnonzero(wrong)[0])
         raise DataError(
             f"{frames.place(int(rows[place]))} says that its images are keys {begin[place]:.0f} "
-            f"to {end[place] - 1:.0f}, the .idx has {named[place]} of them: take the .idx that "
-            "belongs to the file"
+            f"to {end[place] - 1:.0f}, the .idx has {named[place]} of them: {OTHER_INDEX}"
         )
 
 
