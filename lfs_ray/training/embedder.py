@@ -14,7 +14,8 @@ import numpy.typing as npt
 from torch import nn
 
 from lfs_ray.config.machine import WorkerConfig
-from lfs_ray.data.loader import LabelledImages, batches
+from lfs_ray.data.batch_pixels import LabelledImages
+from lfs_ray.data.loader import batches
 from lfs_ray.errors import DataError
 from lfs_ray.evaluation.embedding import unit_rows
 from lfs_ray.training.device import prepare_process

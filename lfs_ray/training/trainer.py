@@ -131,7 +131,9 @@ class Trainer:
 
     def facts(self) -> dict[str, object]:
         """What a checkpoint says of the model."""
-        return {"model": model_facts(self._model)}
+        assert self._state is not None
+        sub_centers = self._state.classifier.sub_centers
+        return {"model": model_facts(self._model), "sub_centers": sub_centers}
 
     def _new_state(self, spec: TrialSpec, config: Config, init_seed: int | None) -> TrainingState:
         return TrainingState(

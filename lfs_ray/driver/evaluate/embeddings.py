@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -20,10 +20,13 @@ import numpy.typing as npt
 from lfs_ray.data.store import ImageStore, NamedImages
 from lfs_ray.data.writer import whole_directory
 from lfs_ray.errors import DataError
+from lfs_ray.evaluation.embedding import unit_rows
+from lfs_ray.evaluation.matrix_blocks import BlockedRows
 from lfs_ray.training.embedder import Embedder, Progress
 
 Floats = npt.NDArray[np.float64]
 
+_BLOCK = 4096
 EMBEDDINGS_NAME, MIRRORED_NAME, KEYS_NAME = "embeddings.npy", "mirrored.npy", "keys.txt"
 
 
@@ -107,6 +110,24 @@ class StoredEmbeddings:
         if progress:
             progress(len(keys), len(keys))
         return raw_KD
+
+
+def unit_blocks(
+    embeddings: Embeddings,
+    store: ImageStore | None,
+    keys: Sequence[str],
+    progress: Progress | None = None,
+) -> BlockedRows:
+    """Unit embeddings of many images, float32, a block of images at a time."""
+
+    def blocks() -> Iterator[npt.NDArray[np.float32]]:
+        for start in range(0, len(keys), _BLOCK):
+            raw_BD = embeddings.raw(store, keys[start : start + _BLOCK])
+            yield unit_rows(raw_BD).astype(np.float32)
+            if progress:
+                progress(min(start + _BLOCK, len(keys)), len(keys))
+
+    return BlockedRows(len(keys), blocks)
 
 
 def save_embeddings(

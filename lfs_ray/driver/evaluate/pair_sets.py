@@ -198,7 +198,7 @@ def tar_rows(
 
 
 def _note_of(point: OperatingPoint, impostors: int) -> str:
-    few = f", only {impostors * point.far:g} of {impostors} impostors" * point.few_impostors
+    few = f", fewer than ten of {impostors} impostors decide" * point.few_impostors
     return f"FAR reached {point.far_reached:.2g}{few}"
 
 

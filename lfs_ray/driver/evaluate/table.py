@@ -99,9 +99,19 @@ def frame_of(rows: Sequence[Row], *, model: str, flip: str) -> pd.DataFrame:
 
 
 def text_of(table: pd.DataFrame) -> str:
-    """The table for a terminal: figures to four places, columns that say nothing left out."""
-    shown = table.drop(columns=["model"]).copy()
+    """The table for a terminal: one heading, figures to four places, no column without content."""
+    heading = f"{table['model'].iloc[0]}, flip {table['flip'].iloc[0]}"
+    shown = table.drop(columns=["model", "flip"])
     shown["value"] = [f"{value:.4f}" for value in table["value"]]
     shown["error"] = ["" if math.isnan(error) else f"{error:.4f}" for error in table["error"]]
-    empty = [name for name in ("error", "error_kind", "note") if not shown[name].any()]
-    return str(shown.drop(columns=empty).to_string(index=False))
+    shown = shown.rename(columns={"error_kind": "error_is"})
+    empty = [name for name in ("error", "error_is", "note") if not shown[name].any()]
+    left = {name: _left(shown[name]) for name in ("set", "metric", "rule", "error_is", "note")}
+    body = shown.assign(**left).drop(columns=empty).to_string(index=False)
+    return "\n".join(line.rstrip() for line in [heading, *body.splitlines()])
+
+
+def _left(column: pd.Series) -> list[str]:
+    """Texts of one width, at the left of their column."""
+    width = max(map(len, [str(column.name), *column]))
+    return [text.ljust(width) for text in column]
