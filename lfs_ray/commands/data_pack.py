@@ -38,6 +38,12 @@ def run(args: list[str]) -> int:
     parser.add_argument("--key-column", default="", metavar="NAME", help="Parquet: keys")
     parser.add_argument("--size-px", type=int, default=0, help="resize to this square; 0: keep")
     parser.add_argument(
+        "--landmarks",
+        default="",
+        metavar="FILE",
+        help="align by `key x1 y1 ... x5 y5` lines: eyes, nose, mouth corners",
+    )
+    parser.add_argument(
         "--format", default="jpeg", choices=FORMATS, help="of changed images (default jpeg)"
     )
     parser.add_argument("--quality", type=int, default=95, help="JPEG quality of changed images")
@@ -58,6 +64,7 @@ def run(args: list[str]) -> int:
                 label_column=options.label_column,
                 key_column=options.key_column,
                 size_px=options.size_px,
+                landmarks=options.landmarks,
                 image_format=options.format,
                 quality=options.quality,
                 threads=options.threads,

@@ -12,7 +12,9 @@ from io import BytesIO
 import simplejpeg
 from PIL import Image
 
+from lfs_ray.data.align import TEMPLATE_SIZE_PX, align
 from lfs_ray.data.decode import Pixels, decode_image, image_size, resize_image
+from lfs_ray.data.landmarks import Landmarks
 from lfs_ray.data.packing.source import Record
 from lfs_ray.errors import DataError
 
@@ -27,6 +29,9 @@ class ImageChanges:
         size_px: Side of the square to resize to (the middle square is taken); 0: as it is.
         image_format: How changed images are encoded: "jpeg" or "png".
         quality: JPEG quality of changed images, 1 to 100.
+        landmarks: Five points of every image, by its key in the packed set: each is aligned to
+            the template of `align` at size_px, 112 when that is 0. None: no image is aligned.
+        landmarks_sha256: Digest of the landmarks' file, for the manifest.
 
     Raises:
         DataError: A value out of its range.
@@ -35,6 +40,8 @@ class ImageChanges:
     size_px: int = 0
     image_format: str = "jpeg"
     quality: int = 95
+    landmarks: Landmarks | None = None
+    landmarks_sha256: str = ""
 
     def __post_init__(self) -> None:
         if self.size_px < 0 or not 1 <= self.quality <= 100:
@@ -50,28 +57,37 @@ class ImageChanges:
 
     def facts(self) -> dict[str, object] | None:
         """What the manifest says of them; None when images keep their bytes."""
-        if not self.size_px:
+        if not self.size_px and self.landmarks is None:
             return None
-        encoding: dict[str, object] = {"format": self.image_format}
+        facts: dict[str, object] = {"size_px": self._side_px(), "format": self.image_format}
         if self.image_format == "jpeg":
-            encoding["quality"] = self.quality
-        return {"size_px": self.size_px, **encoding}
+            facts["quality"] = self.quality
+        if self.landmarks is not None:
+            facts["aligned_by"] = self.landmarks_sha256
+        return facts
 
     def apply(self, record: Record) -> Record:
         """The record with its image as it is to be stored.
 
         Raises:
-            DataError: The image cannot be decoded; names its key.
+            DataError: The image cannot be decoded, or has no landmarks; names its key.
         """
-        if not self.size_px:
+        if not self.size_px and self.landmarks is None:
             return record
         try:
-            if image_size(record.image) == (self.size_px, self.size_px):
+            if self.landmarks is not None:
+                points_52 = self.landmarks.of(record.key)
+                pixels = align(decode_image(record.image), points_52, self._side_px())
+            elif image_size(record.image) == (self.size_px, self.size_px):
                 return record
-            pixels = resize_image(decode_image(record.image), self.size_px)
+            else:
+                pixels = resize_image(decode_image(record.image), self.size_px)
         except DataError as error:
             raise DataError(f'image "{record.key}": {error}') from None
         return record._replace(image=encode_image(pixels, self.image_format, self.quality))
+
+    def _side_px(self) -> int:
+        return self.size_px or TEMPLATE_SIZE_PX
 
 
 def encode_image(pixels: Pixels, image_format: str, quality: int) -> bytes:

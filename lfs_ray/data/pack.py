@@ -7,10 +7,12 @@ Data flow: paths -> `packing` sources -> here: read, change and encode on thread
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import lmdb
@@ -18,6 +20,7 @@ import lmdb
 from lfs_ray import __version__
 from lfs_ray.data.image_changes import ImageChanges
 from lfs_ray.data.joined_source import JoinedSource, names_of, refuse_empty
+from lfs_ray.data.landmarks import read_landmarks
 from lfs_ray.data.packed_files import FORMAT
 from lfs_ray.data.packed_writer import PackedWriter
 from lfs_ray.data.packing.detect import open_source
@@ -45,6 +48,7 @@ def pack(
     label_column: str = "",
     key_column: str = "",
     size_px: int = 0,
+    landmarks: str = "",
     image_format: str = "jpeg",
     quality: int = 95,
     threads: int = 0,
@@ -53,7 +57,7 @@ def pack(
 ) -> dict[str, object]:
     """Pack one source, or several joined, into the new directory `dst`.
 
-    Images keep their bytes unless they are resized. Labels of later sources follow those of
+    Images keep their bytes unless they are resized or aligned. Labels of later sources follow those of
     earlier ones, and keys of joined sources get the source's name before them. `dst` appears whole
     or not at all; what a failure left is continued by the same call, to the same result.
 
@@ -67,6 +71,8 @@ def pack(
         label_column: Parquet: column of labels.
         key_column: Parquet: column of keys.
         size_px: Side to resize to (the middle square); 0 keeps the images as they are.
+        landmarks: File of `key x1 y1 ... x5 y5` lines, one for every image under its key in the
+            packed set: images are aligned by them, to `size_px` or 112. "" aligns none.
         image_format: "jpeg" or "png", for changed images.
         quality: JPEG quality of changed images, 1 to 100.
         threads: Threads that read and change images; 0: one a core.
@@ -84,6 +90,10 @@ def pack(
     if threads < 0:
         raise DataError(f"packing needs threads >= 0, got {threads}")
     refuse_existing(dst)
+    if landmarks:
+        points = read_landmarks(landmarks)
+        digest = hashlib.sha256(Path(landmarks).read_bytes()).hexdigest()
+        changes = replace(changes, landmarks=points, landmarks_sha256=digest)
     paths = [sources] if isinstance(sources, str | os.PathLike) else sources
     if list_file and len(paths) > 1:
         raise DataError(

@@ -96,7 +96,9 @@ def as_block(records: Sequence[Record], num_classes: int) -> Block:
 
 def block_digest(lines: bytes, values: Iterable[bytes | memoryview]) -> bytes:
     """SHA-256 of the lines of a block and what is stored for them."""
-    return hashlib.sha256(lines + b"".join(values)).digest()
+    total = hashlib.sha256(lines)
+    total.update(b"".join(values))
+    return total.digest()
 
 
 def checked_key(key: str) -> bytes:

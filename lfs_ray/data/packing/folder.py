@@ -80,11 +80,10 @@ def read_image_file(path: str | Path) -> bytes:
 
 def _read_all(number: int) -> bytes:
     """Content of an open file; one system call for most images."""
-    image = part = os.read(number, _READ_BYTES)
-    while len(part) == _READ_BYTES:
-        part = os.read(number, _READ_BYTES)
-        image += part
-    return image
+    parts = [os.read(number, _READ_BYTES)]
+    while len(parts[-1]) == _READ_BYTES:
+        parts.append(os.read(number, _READ_BYTES))
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def _read_classes(
