@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfs_ray.data.pair_rows import Line, read_lines
-from lfs_ray.data.protocols.locations import first_existing
+from lfs_ray.data.protocols.locations import first_existing, refuse_repeated
 from lfs_ray.errors import DataError
 
 _HALVES = ("G1", "G2", "S1", "S2")
@@ -43,7 +43,7 @@ class IjbSet:
     """N images of templates; P pairs of templates; galleries and probes of 1:N."""
 
     keys: tuple[str, ...]
-    """Images, (N,), below `root`."""
+    """Images, (N,), below `root`; each comes once."""
     template_N: NDArray[np.int64]
     """Template of each image, (N,)."""
     media_N: NDArray[np.int64]
@@ -115,8 +115,9 @@ def _read_images(path: Path) -> tuple[tuple[str, ...], NDArray[np.int64]]:
     for line in lines:
         if len(line.fields) != 3 or not (line.fields[1].isdigit() and line.fields[2].isdigit()):
             line.refuse('be "image template media"')
-    ids = np.array([line.fields[1:] for line in lines], np.int64)
-    return tuple(line.fields[0] for line in lines), ids
+    keys = tuple(line.fields[0] for line in lines)
+    refuse_repeated(keys, str(path))
+    return keys, np.array([line.fields[1:] for line in lines], np.int64)
 
 
 def _read_points(
