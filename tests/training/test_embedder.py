@@ -6,17 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
+from tiny_models import write_model
 
 from lfs_ray.config.sections import ModelConfig, RewardConfig
 from lfs_ray.data.decode import Pixels
 from lfs_ray.errors import DataError, RunError
-from lfs_ray.training.backbone import new_backbone
-from lfs_ray.training.checkpoint import encode, model_facts
 from lfs_ray.training.embedder import Embedder
 from lfs_ray.training.scoring import embed
-
-MODEL = ModelConfig(width=4, embedding_dim=8, input_size_px=32)
 
 
 class Images:
@@ -28,20 +24,6 @@ class Images:
 
     def image(self, index: int, colour: str = "rgb") -> Pixels:
         return self.pixels[index] if colour == "rgb" else self.pixels[index][..., ::-1]
-
-
-def write_model(folder: Path, model: ModelConfig = MODEL, *, spoil: bool = False) -> str:
-    torch.manual_seed(0)
-    backbone = new_backbone(model)
-    arrays = {f"backbone.{name}": value.numpy() for name, value in backbone.state_dict().items()}
-    if spoil:
-        arrays = {
-            name: np.full_like(value, np.nan) if value.dtype == np.float32 else value
-            for name, value in arrays.items()
-        }
-    path = folder / "model.safetensors"
-    path.write_bytes(b"".join(encode(arrays, {"model": model_facts(model)})))
-    return str(path)
 
 
 @pytest.mark.parametrize("flip", [True, False])
