@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 
 from lfs_ray.commands.packing_progress import PackingCount, packing_progress
@@ -17,6 +18,37 @@ _INTERRUPTED = 130
 
 def run(args: list[str]) -> int:
     """Carry out `lfs-ray data pack`."""
+    options = _parser().parse_args(args)
+    count = PackingCount()
+    try:
+        with packing_progress(count) as watch:
+            manifest = pack(
+                options.sources,
+                options.target,
+                kind=options.kind,
+                list_file=options.list,
+                image_column=options.image_column,
+                label_column=options.label_column,
+                key_column=options.key_column,
+                size_px=options.size_px,
+                landmarks=options.landmarks,
+                image_format=options.format,
+                quality=options.quality,
+                threads=options.threads,
+                restart=options.restart,
+                watch=watch,
+            )
+    except KeyboardInterrupt:
+        kept = unfinished_path(options.target)
+        says = f"the same command goes on from {kept}" if kept.exists() else "nothing is kept"
+        print(f"lfs-ray: interrupted: {says}", file=sys.stderr)
+        return _INTERRUPTED
+    print(_summary(manifest, options.target))
+    print(f"{count.num_packed} images packed now, {count.images_per_s:.0f} images/s")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = make_parser(
         "data pack",
         "Pack images into one LMDB data set; several sources are joined, labels one after the "
@@ -51,34 +83,7 @@ def run(args: list[str]) -> int:
     parser.add_argument(
         "--restart", action="store_true", help="begin again, whatever was interrupted"
     )
-    options = parser.parse_args(args)
-    count = PackingCount()
-    try:
-        with packing_progress(count) as watch:
-            manifest = pack(
-                options.sources,
-                options.target,
-                kind=options.kind,
-                list_file=options.list,
-                image_column=options.image_column,
-                label_column=options.label_column,
-                key_column=options.key_column,
-                size_px=options.size_px,
-                landmarks=options.landmarks,
-                image_format=options.format,
-                quality=options.quality,
-                threads=options.threads,
-                restart=options.restart,
-                watch=watch,
-            )
-    except KeyboardInterrupt:
-        kept = unfinished_path(options.target)
-        says = f"the same command goes on from {kept}" if kept.exists() else "nothing is kept"
-        print(f"lfs-ray: interrupted: {says}", file=sys.stderr)
-        return _INTERRUPTED
-    print(_summary(manifest, options.target))
-    print(f"{count.num_packed} images packed now, {count.images_per_s:.0f} images/s")
-    return 0
+    return parser
 
 
 def _summary(manifest: dict[str, object], target: str) -> str:

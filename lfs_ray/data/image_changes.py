@@ -6,15 +6,17 @@ that already is what is asked for keeps its bytes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
 from io import BytesIO
+from pathlib import Path
 
 import simplejpeg
 from PIL import Image
 
 from lfs_ray.data.align import TEMPLATE_SIZE_PX, align
 from lfs_ray.data.decode import Pixels, decode_image, image_size, resize_image
-from lfs_ray.data.landmarks import Landmarks
+from lfs_ray.data.landmarks import Landmarks, read_landmarks
 from lfs_ray.data.packing.source import Record
 from lfs_ray.errors import DataError
 
@@ -54,6 +56,16 @@ class ImageChanges:
                 f"changed images must be encoded as {' or '.join(FORMATS)}, got "
                 f"{self.image_format!a}"
             )
+
+    def aligned_by(self, landmarks: str) -> ImageChanges:
+        """These changes, with the landmarks of a file.
+
+        Raises:
+            DataError: It cannot be read, or does not parse.
+        """
+        points = read_landmarks(landmarks)
+        digest = hashlib.sha256(Path(landmarks).read_bytes()).hexdigest()
+        return replace(self, landmarks=points, landmarks_sha256=digest)
 
     def facts(self) -> dict[str, object] | None:
         """What the manifest says of them; None when images keep their bytes."""

@@ -7,12 +7,10 @@ Data flow: paths -> `packing` sources -> here: read, change and encode on thread
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import lmdb
@@ -20,7 +18,6 @@ import lmdb
 from lfs_ray import __version__
 from lfs_ray.data.image_changes import ImageChanges
 from lfs_ray.data.joined_source import JoinedSource, names_of, refuse_empty
-from lfs_ray.data.landmarks import read_landmarks
 from lfs_ray.data.packed_files import FORMAT
 from lfs_ray.data.packed_writer import PackedWriter
 from lfs_ray.data.packing.detect import open_source
@@ -42,11 +39,6 @@ def pack(
     sources: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     dst: str | os.PathLike[str],
     *,
-    kind: str = "auto",
-    list_file: str = "",
-    image_column: str = "",
-    label_column: str = "",
-    key_column: str = "",
     size_px: int = 0,
     landmarks: str = "",
     image_format: str = "jpeg",
@@ -54,22 +46,18 @@ def pack(
     threads: int = 0,
     restart: bool = False,
     watch: Watch | None = None,
+    **opening: str,
 ) -> dict[str, object]:
     """Pack one source, or several joined, into the new directory `dst`.
 
-    Images keep their bytes unless they are resized or aligned. Labels of later sources follow those of
-    earlier ones, and keys of joined sources get the source's name before them. `dst` appears whole
-    or not at all; what a failure left is continued by the same call, to the same result.
+    Images keep their bytes unless they are resized or aligned. Labels of later sources follow
+    those of earlier ones, and keys of joined sources get the source's name before them. `dst`
+    appears whole or not at all; what a failure left is continued by the same call, to the same
+    result.
 
     Args:
         sources: Folders, lists, record files, tars, Parquet files or LMDBs.
         dst: Directory to make.
-        kind: Kind of the sources, "auto" by what lies there; see `packing.detect.open_source`,
-            also for the list and the columns.
-        list_file: List of the images to take.
-        image_column: Parquet: column of encoded images.
-        label_column: Parquet: column of labels.
-        key_column: Parquet: column of keys.
         size_px: Side to resize to (the middle square); 0 keeps the images as they are.
         landmarks: File of `key x1 y1 ... x5 y5` lines, one for every image under its key in the
             packed set: images are aligned by them, to `size_px` or 112. "" aligns none.
@@ -78,6 +66,8 @@ def pack(
         threads: Threads that read and change images; 0: one a core.
         restart: Begin again instead of going on with what a failure left.
         watch: Called now and then with images done and images in all.
+        opening: How the sources are to be read: `kind`, `list_file` and the other options of
+            `packing.detect.open_source`.
 
     Returns:
         The manifest, as written to `dst`.
@@ -91,27 +81,9 @@ def pack(
         raise DataError(f"packing needs threads >= 0, got {threads}")
     refuse_existing(dst)
     if landmarks:
-        points = read_landmarks(landmarks)
-        digest = hashlib.sha256(Path(landmarks).read_bytes()).hexdigest()
-        changes = replace(changes, landmarks=points, landmarks_sha256=digest)
+        changes = changes.aligned_by(landmarks)
     paths = [sources] if isinstance(sources, str | os.PathLike) else sources
-    if list_file and len(paths) > 1:
-        raise DataError(
-            f"a list goes with one source of images, got {len(paths)}: pack them alone"
-        )
-    names = names_of([os.fspath(path) for path in paths])
-    opened = {
-        name: open_source(
-            path,
-            kind=kind,
-            list_file=list_file,
-            image_column=image_column,
-            label_column=label_column,
-            key_column=key_column,
-        )
-        for name, path in zip(names, paths, strict=True)
-    }
-    source = _joined(opened)
+    source = _opened([os.fspath(path) for path in paths], opening)
     return pack_source(source, dst, changes, threads=threads, restart=restart, watch=watch)
 
 
@@ -193,14 +165,19 @@ def _blocks(
                 watch(done, total)
 
 
-def _joined(opened: dict[str, ImageSource]) -> ImageSource:
-    if not opened:
+def _opened(paths: Sequence[str], opening: dict[str, str]) -> ImageSource:
+    """The source at a path, or the sources at several as one."""
+    if not paths:
         raise DataError("at least one source of images must be given, got none")
-    if len(opened) > 1:
-        return JoinedSource(opened)
-    name, source = next(iter(opened.items()))
-    refuse_empty(name, source)
-    return source
+    if opening.get("list_file") and len(paths) > 1:
+        raise DataError(
+            f"a list goes with one source of images, got {len(paths)}: pack them one by one"
+        )
+    sources = [open_source(path, **opening) for path in paths]
+    if len(sources) > 1:
+        return JoinedSource(dict(zip(names_of(paths), sources, strict=True)))
+    refuse_empty(paths[0], sources[0])
+    return sources[0]
 
 
 def _failure(dst: str | os.PathLike[str], error: OSError | lmdb.Error) -> str:
