@@ -44,6 +44,10 @@ COMMANDS: dict[str, Command] = {
     "data doctor": Command(
         "data_doctor", "Examine a set: labels, images, duplicates, colours, crops, pairs."
     ),
+    "data overlap": Command(
+        "data_overlap", "Find identities that a training set shares with test sets; remove them."
+    ),
+    "data noise": Command("data_noise", "Flip a share of a set's labels, for studies of noise."),
     "data synthesize": Command("data_synthesize", "Draw synthetic faces into a packed data set."),
 }
 """In the order of the help."""

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
+FloatArray = NDArray[np.floating]
+"""Unit embeddings may be float32, to save memory; sums are float64."""
 Labels = NDArray[np.int64]
 _BLOCK_CELLS = 1 << 24
+_SUMMED_AT_ONCE = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,7 +42,9 @@ def class_centres(unit_ND: FloatArray, labels: Labels) -> Centres:
     chosen = np.flatnonzero(labels >= 0)
     classes, place, counts = np.unique(labels[chosen], return_inverse=True, return_counts=True)
     sums_CD = np.zeros((len(classes), unit_ND.shape[1]))
-    np.add.at(sums_CD, place, unit_ND[chosen])
+    for start in range(0, len(chosen), _SUMMED_AT_ONCE):
+        part = slice(start, start + _SUMMED_AT_ONCE)
+        np.add.at(sums_CD, place[part], unit_ND[chosen[part]])
     return Centres(classes, sums_CD, counts)
 
 
@@ -65,15 +69,16 @@ def place_images(unit_ND: FloatArray, labels: Labels, centres: Centres) -> Place
     row = np.searchsorted(centres.labels, labels)
     if not np.array_equal(centres.labels[np.minimum(row, len(centres.labels) - 1)], labels):
         raise ValueError("every image's class must have a centre")
-    rest_ND = _unit(centres.sums_CD[row] - unit_ND)
-    own = np.einsum("nd,nd->n", rest_ND, unit_ND)
-    own[centres.counts[row] < 2] = np.nan
-    other = np.full(len(labels), -np.inf)
-    other_row = np.zeros(len(labels), np.int64)
+    own = np.empty(len(labels))
+    other = np.empty(len(labels))
+    other_row = np.empty(len(labels), np.int64)
     for part, cos_BC in blocked_cosines(unit_ND, centres.unit_CD):
+        rest_BD = _unit(centres.sums_CD[row[part]] - unit_ND[part])
+        own[part] = np.einsum("nd,nd->n", rest_BD, unit_ND[part])
         cos_BC[np.arange(len(cos_BC)), row[part]] = -np.inf
         other_row[part] = cos_BC.argmax(axis=1)
         other[part] = np.take_along_axis(cos_BC, other_row[part][:, None], axis=1)[:, 0]
+    own[centres.counts[row] < 2] = np.nan
     return Placement(own, other, centres.labels[other_row])
 
 

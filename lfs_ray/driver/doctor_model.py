@@ -8,6 +8,7 @@ import numpy.typing as npt
 from lfs_ray.data.doctor.examining import Report
 from lfs_ray.data.doctor.finding import Finding
 from lfs_ray.data.doctor.model_checks import check_embeddings, check_swap
+from lfs_ray.driver.set_embeddings import embed_to_file
 from lfs_ray.training.embedder import Embedder, Progress
 
 SWAP_SAMPLE = 2000
@@ -32,7 +33,7 @@ def check_with_model(
     if not len(places):
         return []
     embedder = Embedder(checkpoint, threads=threads)
-    unit_ND = embedder.embed(specimen, places, progress=progress).unit_ND
+    unit_ND = embed_to_file(embedder, specimen, places, progress)
     rows = _sample(specimen.labels[places])
     coloured = ~report.measured.grey[places[rows]]
     rows = rows[coloured]

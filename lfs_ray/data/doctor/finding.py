@@ -149,7 +149,7 @@ FINDINGS: dict[str, Kind] = {
     "alike-classes": Kind(
         "notice",
         "pairs of classes that the model takes for one person",
-        "look at them; merge with `lfs-ray data overlap`",
+        "look at them: one person under two labels? remove or merge one",
     ),
     # RecordIO
     "record-0": Kind(

@@ -75,6 +75,7 @@ def open_file_list(root: Path, list_file: Path, shown: str) -> Specimen:
         written_labels=listed.labels,
         fetch=fetch,
         absent=found_in < 0,
+        list_file=str(list_file),
         findings=listed.findings,
     )
 

@@ -55,6 +55,7 @@ def open_lmdb(place: Path, shown: str, list_file: str) -> Specimen:
         fetch=lambda index: _fetch(store, listed.keys[index]),
         class_names=_class_names(inside.with_name(LABELS_NAME)) if not list_file else (),
         absent=absent,
+        list_file=str(list_path),
         findings=(
             *listed.findings,
             *_unlisted(store, listed, int(absent.sum())),

@@ -42,6 +42,8 @@ class Specimen:
     """Name of each class by its label, where they are known."""
     absent: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
     """Images that are listed but not there, (N,); empty: all are there."""
+    list_file: str = ""
+    """The list its keys were read from, if there is one."""
     same: NDArray[np.bool_] | None = None
     """Of a verification set: whether images 2i and 2i+1 show one person."""
     findings: tuple[Finding, ...] = ()
