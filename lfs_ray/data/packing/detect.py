@@ -18,7 +18,7 @@ from lfs_ray.data.packing.lmdb import LmdbSource
 from lfs_ray.data.packing.parquet import ParquetSource
 from lfs_ray.data.packing.recordio import RecordIOSource
 from lfs_ray.data.packing.source import ImageSource
-from lfs_ray.data.packing.tars import TarSource
+from lfs_ray.data.packing.tars import TAR_SUFFIXES, TarSource
 from lfs_ray.errors import DataError
 
 
@@ -70,15 +70,12 @@ KINDS: dict[str, Callable[[Path, SourceOptions], ImageSource]] = {
     "parquet": _open_parquet,
     "lmdb": _open_lmdb,
 }
-_KIND_OF_SUFFIX = {
-    ".rec": "recordio",
-    ".tar": "webdataset",
-    ".parquet": "parquet",
-    ".lmdb": "lmdb",
-    ".mdb": "lmdb",
+_KINDS_BY_SUFFIX = {
+    "recordio": (".rec",),
+    "webdataset": TAR_SUFFIXES,
+    "parquet": (".parquet",),
+    "lmdb": (".lmdb", ".mdb"),
 }
-_KINDS_BY_FOLDER = (".rec", ".tar", ".parquet")
-_COMPRESSED_TARS = (".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst", ".tgz", ".tbz2", ".txz")
 # An LMDB file begins with a page head of 16 bytes, then this.
 _LMDB_MAGIC = b"\xde\xc0\xef\xbe"
 
@@ -134,8 +131,12 @@ def _kind_of(place: Path, options: SourceOptions) -> str:
 
 def _kind_of_folder(place: Path) -> str:
     """By the files directly in the folder, or Parquet files in its folder `data`."""
-    suffixes = {file.suffix for file in place.iterdir() if file.is_file()}
-    kinds = sorted(_KIND_OF_SUFFIX[suffix] for suffix in suffixes & set(_KINDS_BY_FOLDER))
+    names = [file.name for file in place.iterdir() if file.is_file() and file.name[0] != "."]
+    kinds = [
+        kind
+        for kind, suffixes in _KINDS_BY_SUFFIX.items()
+        if kind != "lmdb" and any(name.endswith(suffixes) for name in names)
+    ]
     if len(kinds) > 1:
         raise DataError(
             f"{place} must hold files of one kind, it holds {' and '.join(kinds)}: say which kind "
@@ -147,9 +148,8 @@ def _kind_of_folder(place: Path) -> str:
 
 
 def _kind_of_file(file: Path) -> str:
-    if kind := _KIND_OF_SUFFIX.get(file.suffix):
-        return kind
-    if file.name.endswith(_COMPRESSED_TARS):
-        return "webdataset"  # which says what to do
+    for kind, suffixes in _KINDS_BY_SUFFIX.items():
+        if file.name.endswith(suffixes):
+            return kind
     with file.open("rb") as opened:
         return "lmdb" if opened.read(20)[16:] == _LMDB_MAGIC else "list"

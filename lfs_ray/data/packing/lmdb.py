@@ -56,9 +56,9 @@ class LmdbSource:
         classes = renumber(listing.labels)
         self.labels = classes.labels
         names = folder / LABELS_NAME
-        named = names.is_file() and not classes.renumbered
+        named = names.is_file() and (not list_file or self._numbered_as_stored(listing))
         self.class_names: Sequence[str] = (
-            _read_names(names, len(classes.names)) if named else classes.names
+            _names_of(classes.names, names) if named else classes.names
         )
         self.facts: Mapping[str, object] = {
             "kind": "lmdb",
@@ -90,6 +90,20 @@ class LmdbSource:
         except lmdb.Error as error:
             raise DataError(f"{self._file} cannot be read ({error})") from None
         return records
+
+    def _numbered_as_stored(self, listing: Listing) -> bool:
+        """Whether the first image of each listed label has that label in its message, too.
+
+        A list of one's own may number the classes anew: names of the old numbers are none of its.
+        """
+        first = np.unique(listing.labels, return_index=True)[1].tolist()
+        with self._environment.begin() as txn:
+            values = [txn.get(listing.keys.encoded(place)) for place in first]
+        try:
+            stored = [datum.decode(value or b"").label for value in values]
+        except DataError:
+            return False  # reading it says what is wrong
+        return bool((listing.labels[first] == stored).all())
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_environment": None}
@@ -140,17 +154,18 @@ def _check_keys(
         raise DataError(f"{file} cannot be read ({error})") from None
 
 
-def _read_names(path: Path, num_classes: int) -> list[str]:
-    """Class names of a `name<TAB>label` file, label 0 first."""
+def _names_of(labels: Sequence[str], path: Path) -> list[str]:
+    """Name of each label by a file of `name<TAB>label` lines."""
     try:
-        rows = [line.rpartition("\t") for line in path.read_text("utf-8").splitlines() if line]
+        rows = [line.rpartition("\t") for line in path.read_text("utf-8").split("\n") if line]
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} must be a readable UTF-8 file ({error})") from None
-    if [label for _, _, label in rows] != [str(label) for label in range(num_classes)]:
-        raise DataError(
-            f"{path} must name the labels 0 to {num_classes - 1} of the list, one a line, in order"
-        )
-    return [name for name, _, _ in rows]
+    names = {label.strip(): name for name, _, label in rows}
+    missing = [label for label in labels if label not in names]
+    if missing or len(names) != len(rows):
+        found = f"label {missing[0]} has none" if missing else "a label has two"
+        raise DataError(f"{path} must have one name for each label of the list, {found}")
+    return [names[label] for label in labels]
 
 
 def _manifest_facts(path: Path) -> dict[str, object]:

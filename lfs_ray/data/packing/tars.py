@@ -23,6 +23,15 @@ from lfs_ray.data.packing.source import Record
 from lfs_ray.data.packing.tar_samples import Shard, read_shard
 from lfs_ray.errors import DataError
 
+TAR_SUFFIXES = (
+    ".tar",
+    *(f".tar.{end}" for end in ("gz", "bz2", "xz", "zst")),
+    ".tgz",
+    ".tbz2",
+    ".txz",
+)
+"""Compressed ones, too: they are refused by name, not passed over."""
+
 
 class TarSource:
     """Samples of one or several shards that share their labels.
@@ -32,7 +41,7 @@ class TarSource:
     """
 
     def __init__(self, place: Path) -> None:
-        self._files = find_files(place, [".tar"])
+        self._files = find_files(place, TAR_SUFFIXES)
         shards = [read_shard(file) for file in self._files]
         if not any(len(shard.names) for shard in shards):
             raise DataError(f"{place} must hold samples of an image and a label, it holds none")
