@@ -182,11 +182,11 @@ BROKEN: dict[str, bytes] = {
     "out-of-band buffer": b"\x80\x05\x97.",
     "ndarray is called": b"\x80\x04" + stack_global("numpy", "ndarray") + b"K\x08\x85R.",
     "array of objects": _array_state(b"K\x01\x85", _dtype_state(code="O8"), b"]"),
-    "objects as bytes": _array_state(b"K\x01\x85", _U1, b"](K\x01a"),
+    "objects as bytes": _array_state(b"K\x01\x85", _U1, b"](K\x01e"),
     "dtype with fields": _array_state(b"K\x01\x85", _dtype_state(names=text("a")), b"C\x01a"),
     "shape without data": _array_state(b"\x8a\x08" + b"\xff" * 7 + b"\x7f\x85", _U1, b"C\x01a"),
     "negative shape": _array_state(b"J\xff\xff\xff\xff\x85", _U1, b"C\x01a"),
-    "state of a list": b"\x80\x04](" + b"K\x01b.",
+    "state of a list": b"\x80\x04]K\x01b.",
     "nothing": b"",
     "text": b"this is no pickle at all",
     "without an end": pickle.dumps(([b"a", b"b"], [True]))[:-1],
@@ -198,6 +198,17 @@ BROKEN: dict[str, bytes] = {
     "marks": b"\x80\x02" + b"(" * 200_000 + b".",
     "empty stack": b"\x80\x02R.",
     "long number": b"\x80\x02\x8b\xff\xff\xff\x7f.",
+    "copies of a buffer": b"\x80\x05"
+    + stack_global("numpy._core.numeric", "_frombuffer")
+    + b"\x94\x96"
+    + struct.pack("<Q", 1000)
+    + b"x" * 1000
+    + b"\x94"
+    + _U1
+    + b"\x94M\xe8\x03\x85\x94X\x01\x00\x00\x00C\x94"
+    + b"]("
+    + b"h\x00(h\x01h\x02h\x03h\x04tR" * 50
+    + b"e.",
     "copies": b"\x80\x02c_codecs\nencode\nq\x00"
     + text("x" * 1000)
     + b"q\x01"

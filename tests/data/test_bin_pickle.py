@@ -54,6 +54,7 @@ def test_broken_streams_are_refused_in_one_line(name: str) -> None:
         (hostile_pickles.BROKEN["array of objects"], "an array of type 'O8'"),
         (hostile_pickles.BROKEN["dictionary"], "opcode EMPTY_DICT"),
         (hostile_pickles.BROKEN["copies"], "something else than each image once"),
+        (hostile_pickles.BROKEN["copies of a buffer"], "something else than each image once"),
     ],
 )
 def test_messages_say_what_was_asked_for(data: bytes, what: str) -> None:

@@ -147,7 +147,7 @@ def _numbers(line: Line) -> list[float]:
 
 
 def _read_table(path: Path) -> NDArray[np.int64]:
-    """Rows (P, 3) of template, template, label: 16 million lines in a quarter of a minute."""
+    """Rows (P, 3) of template, template, label; 16 million lines take seconds."""
     if not path.is_file():
         raise DataError(f"pair list {path} must be a readable file, there is none")
     try:
