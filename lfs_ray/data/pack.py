@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
@@ -23,7 +24,7 @@ from lfs_ray.data.packed_writer import PackedWriter
 from lfs_ray.data.packing.detect import open_source
 from lfs_ray.data.packing.source import ImageSource
 from lfs_ray.data.prefetch import ordered_map
-from lfs_ray.data.shards import BLOCK_RECORDS, Block, as_block, cut_shards
+from lfs_ray.data.shards import BLOCK_RECORDS, SHARD_BYTES, Block, as_block, cut_shards
 from lfs_ray.data.unfinished import discard, unfinished_directory, unfinished_path
 from lfs_ray.data.writer import refuse_existing
 from lfs_ray.errors import DataError
@@ -181,12 +182,20 @@ def _opened(paths: Sequence[str], opening: dict[str, str]) -> ImageSource:
 
 
 def _failure(dst: str | os.PathLike[str], error: OSError | lmdb.Error) -> str:
-    """What to say when the target cannot be written."""
-    full = isinstance(error, OSError) and error.errno in _NO_SPACE
-    if full or isinstance(error, lmdb.DiskError):
+    """What to say when the target cannot be written.
+
+    LMDB calls a write that a full disk cut short an input/output error: the room that is left
+    tells.
+    """
+    work = unfinished_path(dst)
+    room = shutil.disk_usage(work.parent).free
+    full = isinstance(error, lmdb.DiskError) or getattr(error, "errno", 0) in _NO_SPACE
+    if full or room < SHARD_BYTES:
         return (
             f"the disk of {os.fspath(dst)} must have room for the packed images, it is full "
-            f"({error}): make room and give the same command again, it goes on from "
-            f"{unfinished_path(dst)}"
+            f"({error}): make room and give the same command again, it goes on from {work}"
         )
-    return f"{os.fspath(dst)} cannot be written ({error}): the same command goes on"
+    return (
+        f"{os.fspath(dst)} must be on a disk that can be written, it cannot ({error}): repair "
+        f"that and give the same command again, it goes on from {work}"
+    )
