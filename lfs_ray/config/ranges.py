@@ -51,6 +51,7 @@ FINITE = Range("finite")
 POSITIVE = Range("above 0", low=0, open_low=True)
 NOT_NEGATIVE = Range("at least 0", low=0)
 SHARE = Range("from 0 to 1", low=0, high=1)
+POSITIVE_SHARE = Range("above 0 and at most 1", low=0, high=1, open_low=True)
 INNER_SHARE = Range("above 0 and below 1", low=0, high=1, open_low=True, open_high=True)
 DECAY = Range("at least 0 and below 1", low=0, high=1, open_high=True)
 SEED = Range("from 0 to 2**63 - 1", low=0, high=2**63 - 1)
@@ -67,6 +68,13 @@ RANGES: dict[type, dict[str, Range]] = {
         "validation_share": INNER_SHARE,
         "validation_pairs_per_fold": at_least(1),
         "flip_probability": SHARE,
+        "crop_probability": SHARE,
+        "crop_scale_min": POSITIVE_SHARE,
+        "low_resolution_probability": SHARE,
+        "low_resolution_min": POSITIVE_SHARE,
+        "colour_jitter_probability": SHARE,
+        "colour_jitter_strength": SHARE,
+        "grey_probability": SHARE,
         "max_bad_images": NOT_NEGATIVE,
         "synthetic_identities": at_least(4),
         "synthetic_images": at_least(2),
@@ -108,7 +116,7 @@ RANGES: dict[type, dict[str, Range]] = {
         "weight_decay": NOT_NEGATIVE,
         "warmup_epochs": NOT_NEGATIVE,
         "milestones_epochs": POSITIVE,
-        "milestone_factor": Range("above 0 and at most 1", low=0, high=1, open_low=True),
+        "milestone_factor": POSITIVE_SHARE,
         "polynomial_power": POSITIVE,
         "decay_epochs": POSITIVE,
         "clip_norm": NOT_NEGATIVE,

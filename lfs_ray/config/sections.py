@@ -48,6 +48,20 @@ class DataConfig:
     """Same-identity pairs, and as many different ones, in each of ten made folds."""
     flip_probability: float = 0.5
     """Chance of a left-right mirror of a training image, 0..1."""
+    crop_probability: float = 0.0
+    """Chance that a random part of a training image is stretched to the whole, 0..1."""
+    crop_scale_min: float = 0.2
+    """Least share of the area in that part, up to 1; its sides differ by up to 4/3."""
+    low_resolution_probability: float = 0.0
+    """Chance that a training image is reduced and enlarged again by random filters, 0..1."""
+    low_resolution_min: float = 0.2
+    """Least side of the reduced image, as a share of `model.input_size_px`, up to 1."""
+    colour_jitter_probability: float = 0.0
+    """Chance that brightness, contrast and saturation of a training image change, 0..1."""
+    colour_jitter_strength: float = 0.5
+    """Their factors are drawn from 1 minus to 1 plus this, 0..1."""
+    grey_probability: float = 0.0
+    """Chance that a training image loses its colour, 0..1."""
     max_bad_images: int = 0
     """Undecodable images a round may skip (counted) before its trial stops."""
     in_memory: bool = False

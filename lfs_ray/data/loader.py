@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lfs_ray.data.augment import AugmentedStream
 from lfs_ray.data.batch_pixels import LabelledImages, fill
 from lfs_ray.data.prefetch import ordered_map
 from lfs_ray.errors import DataError
@@ -47,6 +48,7 @@ def batches(
     colour: str = "rgb",
     threads: int = 1,
     max_bad_images: int = 0,
+    augment: AugmentedStream | None = None,
 ) -> Iterator[Batch]:
     """Decode images in the order of `indices`; the last batch may be short.
 
@@ -62,6 +64,7 @@ def batches(
         colour: "rgb" or "bgr".
         threads: Number of decoding threads.
         max_bad_images: Up to so many different images may be undecodable.
+        augment: Further changes; its offset 0 is the first of `indices`.
 
     Raises:
         DataError: One more image is undecodable; names its key.
@@ -75,7 +78,10 @@ def batches(
 
     def load(start: int) -> _Decoded:
         part = slice(start, start + batch_size)
-        return _decode(faces, indices[part], flips[part], size_px, colour)
+        decoded = _decode(faces, indices[part], flips[part], size_px, colour)
+        if augment is not None:
+            augment.change(decoded.images_BHWC, start + decoded.places)
+        return decoded
 
     bad: set[int] = set()
     skipped = 0
@@ -129,6 +135,8 @@ class _Decoded:
     """Pixels of the images that have some, and why the others have none."""
 
     indices: NDArray[np.int64]
+    places: NDArray[np.int64]
+    """Place of each in the batch asked for."""
     images_BHWC: NDArray[np.uint8]
     failures: list[tuple[int, DataError]]
 
@@ -144,10 +152,10 @@ def _decode(
     images_BHWC = np.empty((len(indices), size_px, size_px, 3), np.uint8)
     bad = fill(images_BHWC, faces, indices, flips, colour)
     failures = [(int(indices[place]), error) for place, error in bad.items()]
+    places = np.delete(np.arange(len(indices)), list(bad))
     if bad:
-        good = [place for place in range(len(indices)) if place not in bad]
-        indices, images_BHWC = indices[good], images_BHWC[good]
-    return _Decoded(indices, images_BHWC, failures)
+        indices, images_BHWC = indices[places], images_BHWC[places]
+    return _Decoded(indices, places, images_BHWC, failures)
 
 
 def _count_bad(bad: set[int], failures: list[tuple[int, DataError]], max_bad_images: int) -> None:

@@ -11,6 +11,7 @@ import torch
 
 from lfs_ray.config.compat import with_section_switches
 from lfs_ray.config.sections import Config, LossConfig
+from lfs_ray.data.augment import Augmentation, AugmentedStream
 from lfs_ray.data.batch_pixels import LabelledImages
 from lfs_ray.data.decoded import DecodedImages
 from lfs_ray.data.loader import Batch, batches
@@ -169,6 +170,25 @@ class Trainer:
             colour=config.model.colour,
             threads=config.worker.loader_threads,
             max_bad_images=config.data.max_bad_images,
+            augment=self._augmented(spec, config),
+        )
+
+    def _augmented(self, spec: TrialSpec, config: Config) -> AugmentedStream | None:
+        """Changes of the images, by stream position: the members of a round see the same ones."""
+        data = config.data
+        augmentation = Augmentation(
+            crop_probability=data.crop_probability,
+            crop_scale_min=data.crop_scale_min,
+            low_resolution_probability=data.low_resolution_probability,
+            low_resolution_min=data.low_resolution_min,
+            colour_jitter_probability=data.colour_jitter_probability,
+            colour_jitter_strength=data.colour_jitter_strength,
+            grey_probability=data.grey_probability,
+        )
+        if augmentation.changes_nothing:
+            return None
+        return AugmentedStream(
+            augmentation, spec.stream_seed, spec.first_image, colour=config.model.colour
         )
 
     def loss_of(self, spec: TrialSpec) -> ClassifierLoss:
