@@ -233,10 +233,12 @@ def test_broken_files(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for data in (b"", b"text", whole[:-100]):
         path.write_bytes(data)
-        with pytest.raises(DataError, match=r"a.parquet must be a Parquet file") as caught:
+        with pytest.raises(DataError, match=r"a.parquet must be a whole Parquet file") as caught:
             ParquetSource(path)
         assert "\n" not in str(caught.value)
-    with pytest.raises(DataError, match=r"a.parquet cannot be read") as caught:
+    with pytest.raises(
+        DataError, match=r"a.parquet must be a whole Parquet file, it cannot be read"
+    ) as caught:
         source.read(0, 1)
     assert "\n" not in str(caught.value)
     (tmp_path / "empty").mkdir()

@@ -21,7 +21,7 @@ from lfs_ray.data.listing import MAX_LABEL, Keys
 from lfs_ray.data.packing.file_names import find_files
 from lfs_ray.data.packing.fingerprint import fingerprint_of
 from lfs_ray.data.packing.labels import Classes, renumber
-from lfs_ray.data.packing.parquet_rows import ImageRows
+from lfs_ray.data.packing.parquet_rows import UNREADABLE, ImageRows, unreadable
 from lfs_ray.data.packing.repeats import first_repeat
 from lfs_ray.data.packing.source import Record
 from lfs_ray.errors import DataError
@@ -90,10 +90,8 @@ def _parquet_files(place: Path) -> list[Path]:
 def _checked_schema(file: Path, wanted: Sequence[str]) -> pa.Schema:
     try:
         schema = pq.read_schema(file)
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(
-            f"{file} must be a Parquet file ({' '.join(str(error).split())})"
-        ) from None
+    except UNREADABLE as error:
+        raise unreadable(file, error) from None
     for name in wanted:
         if name not in schema.names:
             raise DataError(
@@ -124,8 +122,8 @@ def _column(file: Path, name: str) -> pa.ChunkedArray:
     """A small column of a file, without gaps, dictionaries resolved."""
     try:
         column = pq.read_table(file, columns=[name], partitioning=None).column(0)
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{file} cannot be read ({' '.join(str(error).split())})") from None
+    except UNREADABLE as error:
+        raise unreadable(file, error) from None
     if column.null_count:
         row = pc.index(column.is_null(), pa.scalar(True)).as_py()
         raise DataError(f"{file} row {row} must have a value in column {name}, it has none")

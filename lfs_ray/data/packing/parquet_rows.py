@@ -18,6 +18,8 @@ import pyarrow.parquet as pq
 
 from lfs_ray.errors import DataError
 
+UNREADABLE = (OSError, ValueError, KeyError, pa.ArrowException)
+"""What pyarrow raises for a damaged file; names of columns, say, that are no UTF-8."""
 _ROWS_AT_ONCE = 64
 _OPEN_GROUPS = 4
 _KEPT_BYTES = 1 << 28
@@ -32,7 +34,10 @@ class ImageRows:
         rows: list[int] = []
         self._groups: list[tuple[Path, int, int]] = []  # file, group, its first row in the file
         for file in files:
-            metadata = pq.read_metadata(file)
+            try:
+                metadata = pq.read_metadata(file)
+            except UNREADABLE as error:
+                raise unreadable(file, error) from None
             first = 0
             for group in range(metadata.num_row_groups):
                 self._groups.append((file, group, first))
@@ -95,8 +100,8 @@ class _OpenGroup:
                     self._restart()
                 while self._end < stop:
                     self._decode(keep_from=start)
-            except (OSError, pa.ArrowException, StopIteration) as error:
-                raise DataError(f"{self._file} cannot be read ({_one_line(error)})") from None
+            except (*UNREADABLE, StopIteration) as error:
+                raise unreadable(self._file, error) from None
             return [self._image(row) for row in range(start, stop)]
 
     def _restart(self) -> None:
@@ -139,5 +144,7 @@ class _OpenGroup:
         raise IndexError(row)
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
+def unreadable(file: Path, error: Exception) -> DataError:
+    """What to raise for one of `UNREADABLE`, in one line."""
+    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    return DataError(f"{file} must be a whole Parquet file, it cannot be read ({reason})")
