@@ -37,6 +37,7 @@ def run(args: list[str]) -> None:
     )
     add("--far", type=float, action="append", metavar="F", help="false accept rate, repeatable")
     add("--no-flip", action="store_true", help="without the mirrors' embeddings")
+    add("--shuffle-folds", type=int, metavar="SEED", help="deal the pairs anew to the folds")
     add("--skip-missing", action="store_true", help="leave out pairs without their images")
     add("--threads", type=int, default=1, help="decoding threads")
     add("--out", default="", metavar="DIR", help="new directory for table and pictures")
@@ -53,6 +54,7 @@ def run(args: list[str]) -> None:
         rules=RULE_NAMES if "all" in rules else tuple(dict.fromkeys(rules)),
         fars=tuple(options.far or ()),
         flip=not options.no_flip,
+        shuffle_seed=options.shuffle_folds,
         skip_missing=options.skip_missing,
         threads=options.threads,
     )

@@ -158,6 +158,19 @@ def test_the_rule_is_chosen_and_named(sets: Path, tmp_path: Path, capsys: Captur
     assert "tar@far=0.1" not in text
 
 
+def test_folds_are_dealt_anew_on_request_only(sets: Path, tmp_path: Path) -> None:
+    model, target = write_model(tmp_path), f"{sets}/lfw/pairs.txt"
+    values = [
+        evaluate(EvaluationRequest(source=model, target=target, shuffle_seed=seed))["value"]
+        for seed in (None, None, 1, 1, 2)
+    ]
+    given, again, first, first_again, second = (list(one) for one in values)
+    assert given == again
+    assert first == first_again
+    assert len({tuple(one) for one in (given, first, second)}) == 3
+    assert first[-1] == given[-1]  # the AUC has no folds
+
+
 def test_table_and_pictures_are_written_whole(sets: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     words = ["evaluate", write_model(tmp_path), f"{sets}/lfw/pairs.txt", "--out", str(out)]

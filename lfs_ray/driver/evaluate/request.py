@@ -13,7 +13,7 @@ from lfs_ray.data.protocols.rfw import is_rfw
 from lfs_ray.data.store import ImageStore, open_store
 from lfs_ray.errors import DataError
 
-AGEDB_NAME = "splits.mat"
+AGEDB_NAME = "*.mat"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +38,8 @@ class EvaluationRequest:
     """False accept rates; empty: those usual for the protocol."""
     flip: bool = True
     """Whether mirrors are embedded, too."""
+    shuffle_seed: int | None = None
+    """Deal the pairs anew to the folds, at random by this seed; None: the folds of the list."""
     skip_missing: bool = False
     """Leave out pairs whose images are missing, and say how many."""
     threads: int = 1

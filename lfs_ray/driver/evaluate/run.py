@@ -77,8 +77,8 @@ def _pairs(
         )
         return _appraise(request, pairs_of_bin(bin_set), embeddings, store, progress)
     if place.is_dir():
-        place = next(p for p in (place / PAIRS_NAME, place / AGEDB_NAME) if p.exists())
-    pairs = read_pairs(place, request.format)
+        place = next(file for mark in (PAIRS_NAME, AGEDB_NAME) for file in place.glob(mark))
+    pairs = read_pairs(place, request.format, shuffle_seed=request.shuffle_seed)
     store = images_of(request, str(place.parent), pairs.keys)
     return _appraise(request, pairs, embeddings, store, progress)
 
