@@ -27,7 +27,8 @@ JPEG_START = b"\xff\xd8"
 # simplejpeg looks up the colour space of a header cut short (KeyError). Pillow reports broken
 # files by any of these, depending on format and place.
 REFUSED = (
-    *(OSError, ValueError, KeyError, SyntaxError, EOFError, OverflowError, struct.error),
+    *(OSError, ValueError, KeyError, IndexError, TypeError, SyntaxError, EOFError),
+    *(OverflowError, ZeroDivisionError, struct.error),
     *(Image.DecompressionBombError, Image.DecompressionBombWarning),
 )
 _LARGEST_16_BITS = 0xFFFF

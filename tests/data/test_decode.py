@@ -235,3 +235,23 @@ def test_middle_square_of_an_oblong_image() -> None:
 def test_one_side_of_the_right_length_is_not_enough() -> None:
     assert resize_image(pixels_of(0)[:10], 16).shape == (16, 16, 3)
     assert resize_image(pixels_of(0)[:, :10], 16).shape == (16, 16, 3)
+
+
+@pytest.mark.parametrize("image_format", ["JPEG", "PNG", "GIF", "BMP", "WEBP", "PPM"])
+def test_damage_is_refused_or_decoded(image_format: str) -> None:
+    whole = encoded(pixels_of(1), image_format)
+    rng = np.random.default_rng(0)
+    refused = 0
+    for _ in range(150):
+        blob = bytearray(whole)
+        for place in rng.integers(0, len(blob), rng.integers(1, 4)).tolist():
+            blob[place] = int(rng.integers(256))
+        data = bytes(blob[: rng.integers(1, 2 * len(blob))])
+        for function in (decode_image, image_size, is_animated):
+            try:
+                found = function(data)
+                assert function is not decode_image or found.shape[2] == 3
+            except DataError as error:
+                refused += 1
+                assert "\n" not in str(error)
+    assert 0 < refused < 450
