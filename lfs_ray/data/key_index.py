@@ -25,6 +25,7 @@ from lfs_ray.errors import DataError
 
 _IN_MEMORY_BYTES = 1 << 22  # a list so short is parsed in less time than a file is looked up
 _AT_ONCE = 1 << 14
+_NO_TABLE = (OSError, ValueError, EOFError)
 
 Table = NDArray[np.int64]
 
@@ -94,7 +95,7 @@ def open_index(list_file: str, table_file: str = "", made_of: str = "") -> KeyIn
     """
     text = _mapped(list_file)
     if table_file and made_of == list_digest(text):
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(*_NO_TABLE):
             return KeyIndex(list_file, text, _load(table_file), table_file)
     if len(text) <= _IN_MEMORY_BYTES:
         return KeyIndex.of_short_list(list_file, bytes(text))
@@ -103,7 +104,7 @@ def open_index(list_file: str, table_file: str = "", made_of: str = "") -> KeyIn
         if not cached.is_file():
             write_table(list_file, cached)
         return KeyIndex(list_file, text, _load(cached), str(cached))
-    except (OSError, ValueError):  # no cache to write to: memory of this process
+    except _NO_TABLE:  # no cache to write to: memory of this process
         return KeyIndex.of_short_list(list_file, bytes(text))
 
 

@@ -38,6 +38,12 @@ def test_generated_file_is_that_of_the_proto_file(tmp_path: Path) -> None:
     assert fresh == kept
 
 
+@given(st.binary(max_size=300), st.integers(0, 2**31 - 1))
+def test_encoding_is_that_of_the_generated_class(image: bytes, label: int) -> None:
+    message = datum_pb2.Datum(data=image, label=label, encoded=True)
+    assert datum.encode(image, label) == message.SerializeToString(deterministic=True)
+
+
 @given(st.binary(min_size=1), st.integers(0, 2**31 - 1))
 def test_encoded_image_comes_back(image: bytes, label: int) -> None:
     assert datum.decode(datum.encode(image, label)) == datum.StoredImage(image, label, None)
@@ -100,3 +106,46 @@ def test_refused(value: bytes, message: str) -> None:
 def test_planes_of_an_encoded_image_are_refused() -> None:
     with pytest.raises(DataError, match="raw planes"):
         datum.decode(datum.encode(b"abc", 0)).planes_rgb()
+
+
+@given(st.integers(0, 70_000), st.integers(0, 2**31 - 1))
+def test_the_image_of_a_message_of_ours_is_found_in_place(size: int, label: int) -> None:
+    image = (bytes(range(256)) * (size // 256 + 1))[:size]
+    found = datum.encoded_part(memoryview(datum.encode(image, label)))
+    assert (found is None) == (size == 0)
+    assert found is None or bytes(found) == image
+
+
+@given(st.binary(max_size=300), st.integers(0, 2**31 - 1), st.integers(0, 400), st.binary())
+def test_what_is_found_in_place_is_what_decoding_finds(
+    image: bytes, label: int, place: int, other: bytes
+) -> None:
+    """Messages with some bytes replaced, dropped or added."""
+    value = datum.encode(image, label)
+    place %= len(value)
+    for changed in (
+        value[:place] + other + value[place + len(other) :],
+        value[:place] + other + value[place:],
+        value[:place],
+        value[:-1] + other,
+        value[:-2] + b"\x88\x80\x80\x80\x80\x80\x80\x80\x80\x01\x38\x01",
+    ):
+        found = datum.encoded_part(memoryview(changed))
+        assert found is None or datum.decode(changed) == datum.StoredImage(
+            bytes(found), datum.decode(changed).label, None
+        )
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        field(1, b"minimal"),
+        varint(1, 3) + field(4, b"abc") + varint(7, 1),
+        field(4, b"abc") + varint(5, 5),
+        field(4, b"abc") + varint(7, 0),
+        field(4, b"abc") + varint(7, 1) + field(4, b"the last one counts"),
+        b"",
+    ],
+)
+def test_other_messages_are_left_to_decoding(value: bytes) -> None:
+    assert datum.encoded_part(memoryview(value)) is None

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lfs_ray.data import list_parsing
 from lfs_ray.data.listing import Keys, check_labels, read_list
 from lfs_ray.errors import DataError
 
@@ -68,6 +70,60 @@ def test_labels_must_be_contiguous(tmp_path: Path, labels: list[int], message: s
     with pytest.raises(DataError, match=message) as caught:
         check_labels(read_list(path), path)
     assert str(path) in str(caught.value)
+
+
+def slow_lines(data: bytes) -> list[tuple[bytes, int, int]] | int:
+    """Key, label and line of each line; or the number of the first line that does not parse."""
+    rows = []
+    for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
+        found = re.fullmatch(
+            rb"(.*[^ \t\r\x0b\x0c])[ \t\r\x0b\x0c]+(-?[0-9]+)", line.rstrip(), re.DOTALL
+        )
+        if not line.strip():
+            continue
+        if found is None or abs(int(found[2])) > 2**31 - 1:
+            return number
+        try:
+            found[1].decode()
+        except UnicodeDecodeError:
+            return number
+        rows.append((found[1], int(found[2]), number))
+    return rows
+
+
+LINE = st.builds(
+    lambda parts, end: b"".join(parts) + end,
+    st.lists(
+        st.sampled_from(
+            (
+                *(b"a", b"bc.jpg", b" ", b"  ", b"\t", b"-", b"7", b"0", b"2147483647"),
+                *(b"2147483648", b"\xc3\xa9", b"\xff", b"\r", b"\x0b", b"\xc2\xa0"),
+                *(b"00000000000003", b"/", b"_1"),
+            )
+        ),
+        max_size=6,
+    ),
+    st.sampled_from([b"", b" 0", b" 12", b"\t3", b" -4", b" 5 ", b" 6\r", b"  7\x0c"]),
+)
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(LINE, max_size=8), st.booleans(), st.integers(1, 40))
+def test_any_list(tmp_path: Path, lines: list[bytes], ends: bool, block_bytes: int) -> None:
+    """Many lines at once say what one at a time says, wherever the blocks are cut."""
+    data = b"\n".join(lines) + b"\n" * ends
+    path = written(tmp_path, data)
+    expected = slow_lines(data)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(list_parsing, "_BLOCK_BYTES", block_bytes)
+        if isinstance(expected, int):
+            with pytest.raises(DataError, match=f"list.txt line {expected} must"):
+                read_list(path)
+            return
+        listing = read_list(path)
+    labels, numbers = listing.labels.tolist(), listing.lines.tolist()
+    keys = [listing.keys.encoded(place) for place in range(len(listing.keys))]
+    assert list(zip(keys, labels, numbers, strict=True)) == expected
 
 
 def test_missing_list(tmp_path: Path) -> None:

@@ -173,6 +173,61 @@ def test_bad_sources(tmp_path: Path, packed: Path) -> None:
         open_faces([str(packed)])
 
 
+def test_sets_of_format_1_open(packed: Path) -> None:
+    """As they were written before there were an index and shards."""
+    whole = open_faces([str(packed)])
+    manifest = json.loads((packed / "manifest.json").read_text())
+    for name in ("changed", "list_sha256", "shards"):
+        del manifest[name]
+    manifest["format"] = "lfs-ray packed images 1"
+    (packed / "manifest.json").write_text(json.dumps(manifest))
+    (packed / "index.npy").unlink()
+    old = open_faces([str(packed)])
+    assert list(old.keys) == list(whole.keys)
+    assert old.digest() == whole.digest()
+    assert np.array_equal(old.image(8), whole.image(8))
+
+
+def test_an_unknown_format_is_refused(packed: Path) -> None:
+    manifest = json.loads((packed / "manifest.json").read_text())
+    (packed / "manifest.json").write_text(json.dumps(manifest | {"format": "lfs-ray 9"}))
+    with pytest.raises(DataError, match=r"must be a manifest of format .* got 'lfs-ray 9'"):
+        open_faces([str(packed)])
+
+
+def test_the_index_of_a_packed_set_is_used(packed: Path) -> None:
+    expected = open_faces([str(packed)]).labels.tolist()
+    table = np.load(packed / "index.npy")
+    table[2] = table[2, ::-1]
+    np.save(packed / "index.npy", table)
+    assert open_faces([str(packed)]).labels.tolist() == expected[::-1]
+    list_file = packed / "list.txt"
+    list_file.write_text("\n" + list_file.read_text())  # another list now: its own labels count
+    assert open_faces([str(packed)]).labels.tolist() == expected
+
+
+def test_keys_and_people_of_a_selection(three: list[str]) -> None:
+    faces = open_faces(three)
+    some = faces.select(np.array([8, 1]))
+    assert some.people() == {"0", "1"}
+    assert faces.people() == {"0", "1", "2", "3", "4"}
+    assert some.keys[1:3] == ["1/2.png", "0/0.png"]
+    assert some.keys[-1] == "0/1.png"
+    assert "1/1.png" in some.keys
+    with pytest.raises(IndexError):
+        faces.keys[14]
+    assert some.rows is not None
+    assert some.rows.dtype == np.int32
+
+
+def test_images_as_they_are_stored(three: list[str]) -> None:
+    some = open_faces(three).select(np.array([8, 1, 5]))
+    order = np.array([5, 0, 6, 2])
+    blobs = [bytes(blob) for blob in some.encoded(order) if blob is not None]
+    expected = [encoded(pixels_of(number, 8), "PNG") for number in (20, 1, 21, 12)]
+    assert blobs == expected
+
+
 @pytest.mark.parametrize("content", ["{}", "[]", "no json", json.dumps({"images": 8})])
 def test_a_list_that_its_manifest_does_not_count(packed: Path, content: str) -> None:
     (packed / "manifest.json").write_text(content)
