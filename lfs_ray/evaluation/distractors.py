@@ -56,6 +56,10 @@ class Identification:
     num_impostors: int
     noise: str
     """What was done about noisy distractors."""
+    probe_G: Indices
+    """Probe of each trial."""
+    hit_GK: NDArray[np.bool_]
+    """Whether each trial is a hit, for each rank, at the largest size."""
 
     def rate(self, size: int, rank: int = 1) -> float:
         """Hit rate at one of the sizes and ranks."""
@@ -69,10 +73,10 @@ class _Mates:
     probe_G: Indices
     score_G: Float32s
 
-    def hit_rates(self, kth_best_PK: Float32s) -> NDArray[np.float64]:
-        """Share of pairs scoring at least as high as the probe's N-th best distractor, (K,)."""
+    def hits(self, kth_best_PK: Float32s) -> NDArray[np.bool_]:
+        """Whether a pair scores at least as high as its probe's N-th best distractor, (G, K)."""
         columns = [kth_best_P[self.probe_G] for kth_best_P in kth_best_PK.T]
-        return np.array([np.mean(self.score_G >= column) for column in columns])
+        return np.stack([self.score_G >= column for column in columns], axis=1)
 
 
 def identify(
@@ -118,7 +122,7 @@ def identify(
     top = TopScores(int(np.floor(impostors * max(fars, default=0.0) + _COUNT_SLACK)) + 1)
     best = BestOfRows(len(probes), max(ranks))
     buffer = np.empty(_TILE * _BLOCK, np.float32)
-    hits = []
+    rates = []
     for done, block in _cleaned(distractors, kept, noise, sizes):
         for start in range(0, len(probes), _TILE) if len(block) else ():
             rows = probes[start : start + _TILE]
@@ -128,16 +132,19 @@ def identify(
             )
             top.offer_rows(score_BC, best.take(start, score_BC))
         if done in sizes:
-            hits.append(mates.hit_rates(best.kth(ranks)))
+            hit_GK = mates.hits(best.kth(ranks))
+            rates.append(hit_GK.mean(axis=0))
     return Identification(
         sizes=sizes,
         ranks=tuple(ranks),
-        hit_rate_SK=np.array(hits),
+        hit_rate_SK=np.array(rates),
         verification=tuple(_point(mates.score_G, top, impostors, far) for far in fars),
         num_probes=len(probes),
         num_genuine=len(mates.probe_G),
         num_impostors=impostors,
         noise=f"{int(np.sum(~kept))} distractors {noise}" if not kept.all() else "none known",
+        probe_G=mates.probe_G,
+        hit_GK=hit_GK,
     )
 
 
@@ -206,6 +213,8 @@ def _kept(noisy_N: ArrayLike | None, count: int, noise: str) -> NDArray[np.bool_
 def _check_choices(
     sizes: Sequence[int], ranks: Sequence[int], fars: Sequence[float], count: int
 ) -> None:
+    if not sizes or not ranks:
+        raise ValueError("there must be a size and a rank to report, found none")
     for size in sizes:
         if not 1 <= size <= count:
             raise ValueError(

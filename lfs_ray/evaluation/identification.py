@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -57,6 +57,8 @@ class OneToMany:
     """Threshold at each rate; of several galleries their mean."""
     num_probes: int
     """Probes that the rank rates are shares of."""
+    found_PF: NDArray[np.bool_] | None = field(default=None, compare=False, repr=False)
+    """Rule `ijb_1n`: whether each probe is found at each rate."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,14 +109,16 @@ def ijb_1n(
             f"the gallery must hold non-mates, found {len(found.top_others)} non-mate scores"
         )
     thresholds = [float(found.top_others[count - 1]) for count in counts]
+    found_PF = found.mate_P[:, None] > np.array(thresholds)
     return OneToMany(
         rule="ijb_1n",
         ranks=tuple(ranks),
         rank_rates=tuple(float(np.mean(found.rank_P <= rank)) for rank in ranks),
         rates=tuple(fpirs),
-        found_rates=tuple(float(np.mean(found.mate_P > value)) for value in thresholds),
+        found_rates=tuple(float(value) for value in found_PF.mean(axis=0)),
         thresholds=tuple(thresholds),
         num_probes=num_probes,
+        found_PF=found_PF,
     )
 
 

@@ -31,7 +31,15 @@ from lfs_ray.evaluation.metric_names import (
 from lfs_ray.evaluation.roc import TAR_RULES
 from lfs_ray.evaluation.rules import RULES
 
-__all__ = ["METRICS", "Evidence", "Measured", "Metric", "known_metrics", "parse_metric"]
+__all__ = [
+    "METRICS",
+    "Evidence",
+    "Measured",
+    "Metric",
+    "known_metrics",
+    "parse_metric",
+    "standard_error",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +133,7 @@ def known_metrics() -> tuple[str, ...]:
 
 METRICS: dict[str, _Kind] = {
     "accuracy": _Kind("pairs", pair_metrics.accuracy, {"rule": "insightface"}),
-    "val": _Kind("pairs", pair_metrics.val, {"far": None}),
+    "val": _Kind("pairs", pair_metrics.val, {"far": None, "rule": "adjacent"}),
     "tar": _Kind("pairs", pair_metrics.tar, {"far": None, "rule": "at_most"}),
     "1-eer": _Kind("pairs", pair_metrics.one_minus_eer, {}),
     "auc": _Kind("pairs", pair_metrics.auc, {}),
@@ -136,13 +144,21 @@ METRICS: dict[str, _Kind] = {
     "r_precision": _Kind("labelled images", image_metrics.r_precision, {}),
     "map@r": _Kind("labelled images", image_metrics.map_at_r, {}),
     "map@k": _Kind("labelled images", image_metrics.map_at_k, {"k": None}),
-    "tpr": _Kind("labelled images", image_metrics.tpr, {"fpr": None}),
+    "tpr": _Kind("labelled images", image_metrics.tpr, {"fpr": None, "rule": "at_most"}),
+    "tpir": _Kind("labelled images", image_metrics.tpir, {"fpir": None, "rule": "ijb_1n"}),
+    "megaface": _Kind("labelled images", image_metrics.megaface, {"rank": 1}),
     "top": _Kind("class ranks", image_metrics.top, {"k": None}),
 }
 """Metrics by name; `rank` and `top` are written with their number, `map@k` as `map@k=10`."""
 
-_RULES = {"accuracy": tuple(RULES), "tar": tuple(TAR_RULES)}
-"""Rules of the metrics that have several."""
+_RULES = {
+    "accuracy": tuple(RULES),
+    "val": ("adjacent",),
+    "tar": tuple(TAR_RULES),
+    "tpr": ("at_most",),
+    "tpir": ("ijb_1n",),
+}
+"""Rules of the metrics whose names carry one."""
 
 
 def _term(written: WrittenTerm, text: str) -> _Term:
@@ -185,9 +201,9 @@ def _value(family: str, key: str, written: str, text: str) -> Value:
                 f"{written!r} in {text!r}"
             )
         return RULES[written].name if family == "accuracy" else written
-    if key == "k":
+    if key in ("k", "rank"):
         if not written.isdecimal() or int(written) < 1:
-            raise ValueError(f"k must be a whole number from 1, found {written!r} in {text!r}")
+            raise ValueError(f"{key} must be a whole number from 1, found {written!r} in {text!r}")
         return int(written)
     rate = read_number(key, written, text)
     if not 0 < rate < 1:
@@ -199,6 +215,7 @@ def _shown(family: str, kind: _Kind) -> str:
     examples: dict[str, Value] = {
         "far": "1e-3",
         "fpr": "1e-4",
+        "fpir": "1e-2",
         "k": 1 if family != "map@k" else 10,
     }
     values = {

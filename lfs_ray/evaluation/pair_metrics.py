@@ -31,10 +31,11 @@ def accuracy(name: str, evidence: Evidence, *, rule: str) -> Measured:
     return Measured(result.accuracy, (pairs,), ((name, result.accuracy),), result.notes)
 
 
-def val(name: str, evidence: Evidence, *, far: float) -> Measured:
-    """Mean over folds of the accepted share of same pairs, rule `adjacent`."""
+def val(name: str, evidence: Evidence, *, far: float, rule: str) -> Measured:
+    """Mean over folds of the accepted share of same pairs; its only rule is `adjacent`."""
     same = _same(evidence)
     result = val_at_far(_scores(evidence), same, _fold(evidence), far=far)
+    assert result.rule == rule
     genuine = _contribution(evidence, result.accepted_P, same)
     notes = (f"{name} reached FAR {result.far:.3g}", *result.notes)
     return Measured(result.val, (genuine,), ((name, result.val),), notes)

@@ -67,7 +67,9 @@ class TopScores:
             self._settle()
 
     def _settle(self) -> None:
-        merged = np.concatenate([self._kept, *self._waiting]) if self._waiting else self._kept
+        # An empty start would turn float32 scores into float64.
+        parts = [self._kept, *self._waiting] if self._kept.size else self._waiting
+        merged = np.concatenate(parts) if parts else self._kept
         self._waiting, self._num_waiting = [], 0
         if len(merged) > self._capacity:
             merged = np.partition(merged, len(merged) - self._capacity)[-self._capacity :]

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
 from lfs_ray.errors import DataError
-from lfs_ray.evaluation.bootstrap import identity_bootstrap_se
+from lfs_ray.evaluation.bootstrap import (
+    Contribution,
+    identity_bootstrap_se,
+    joint_standard_error,
+)
 
 
 def design(people: int, same: int, different: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -118,6 +123,107 @@ def test_pairs_without_people_are_refused(
     with pytest.raises(DataError, match=message) as caught:
         identity_bootstrap_se([True, False], first, second, seed=0)
     assert "\n" not in str(caught.value)
+
+
+def test_golden_errors() -> None:
+    pair = np.arange(600)
+    first = (7 * pair) % 23
+    second = np.where(pair % 2 == 0, first, (first + 1 + pair % 5) % 23)
+    correct = np.sin(1.7 * pair) > -0.6
+    found = identity_bootstrap_se(correct, first, second, seed=0)
+    assert_allclose(found, 0.018587132147845763, rtol=1e-13)
+    first, second = design(40, 250, 250, seed=21)
+    correct = decisions(first, second, 1.0, 0.7, seed=22)
+    found = [identity_bootstrap_se(correct, first, second, seed=3, samples=n) for n in (200, 50)]
+    assert_allclose(found, [0.03749056019435894, 0.0400715326317191], rtol=1e-13)
+
+
+def halves(seed: int) -> tuple[Contribution, Contribution, Contribution]:
+    """All pairs of some people; those of one person; each image alone, with a continuous value."""
+    first, second = design(60, 400, 400, seed=14)
+    correct = decisions(first, second, 1.0, 0.7, seed=seed)
+    one = first == second
+    blur = np.random.default_rng(seed).normal(0, 0.7, 61)
+    image = np.arange(300) % 60
+    return (
+        Contribution(correct, first, second),
+        Contribution(correct[one], first[one], second[one]),
+        Contribution(np.tanh(blur[image]), image, image),
+    )
+
+
+def test_one_contribution_is_the_identity_bootstrap() -> None:
+    pairs, _, _ = halves(0)
+    expected = identity_bootstrap_se(
+        pairs.values_P, pairs.first_identity_P, pairs.second_identity_P, seed=5
+    )
+    assert joint_standard_error([pairs], seed=5) == expected
+
+
+def test_the_weight_scales_the_error() -> None:
+    pairs, _, images = halves(1)
+    for given in (pairs, images):
+        third = replace(given, weight=0.3)
+        expected = 0.3 * joint_standard_error([given], seed=6)
+        assert_allclose(joint_standard_error([third], seed=6), expected, rtol=1e-12)
+
+
+def test_a_mean_cut_in_shares_keeps_its_error() -> None:
+    pairs, _, _ = halves(2)
+    shares = [replace(pairs, weight=weight) for weight in (0.2, 0.5, 0.3)]
+    expected = joint_standard_error([pairs], seed=7)
+    assert_allclose(joint_standard_error(shares, seed=7), expected, rtol=1e-12)
+    opposite = [pairs, replace(pairs, weight=-1.0)]
+    assert joint_standard_error(opposite, seed=7) == 0.0
+
+
+def test_means_of_different_people_are_independent() -> None:
+    pairs, _, _ = halves(3)
+    others = replace(
+        pairs,
+        first_identity_P=np.asarray(pairs.first_identity_P) + 100,
+        second_identity_P=np.asarray(pairs.second_identity_P) + 100,
+    )
+    alone = joint_standard_error([pairs], samples=2000, seed=8)
+    both = joint_standard_error([pairs, others], samples=2000, seed=8)
+    assert_allclose(both, 2**0.5 * alone, rtol=0.12)
+
+
+def test_a_joint_error_is_the_deviation_over_new_people() -> None:
+    # Means that share people move together: adding variances gives .8 of the true deviation.
+    weights = (0.5, 0.3, 0.4)
+    totals, estimates, added = [], [], []
+    for seed in range(600):
+        parts = [replace(c, weight=w) for c, w in zip(correlated(seed), weights, strict=True)]
+        totals.append(sum(part.weight * np.mean(part.values_P) for part in parts))
+        if seed % 15 == 0:
+            estimates.append(joint_standard_error(parts, samples=100, seed=seed))
+            added.append(
+                sum(joint_standard_error([p], samples=100, seed=seed) ** 2 for p in parts)
+            )
+    true = np.std(totals)
+    assert 0.9 < np.sqrt(np.mean(np.square(estimates))) / true < 1.1
+    assert np.sqrt(np.mean(added)) / true < 0.85
+
+
+def correlated(seed: int) -> list[Contribution]:
+    """Decisions on pairs, on those of one person by another measure, and values of images."""
+    first, second = design(100, 400, 400, seed=15)
+    generator = np.random.default_rng(seed)
+    person = generator.normal(0, 0.7, 100)
+    odds = 1.0 + person[first] + np.where(first == second, 0, person[second])
+    one, image = first == second, np.arange(400) % 100
+    return [
+        Contribution(generator.random(800) < 1 / (1 + np.exp(-odds)), first, second),
+        Contribution(generator.normal(person[first], 0.5)[one], first[one], second[one]),
+        Contribution(generator.normal(person[image], 0.5), image, image),
+    ]
+
+
+def test_lengths_are_checked_for_every_contribution() -> None:
+    good = Contribution([1, 0], ["a", "b"], ["b", "a"])
+    with pytest.raises(DataError, match="one entry a pair"):
+        joint_standard_error([good, Contribution([1], ["a", "b"], ["b", "a"])], seed=0)
 
 
 def test_six_thousand_pairs_take_under_fifty_milliseconds() -> None:

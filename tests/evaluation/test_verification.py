@@ -7,32 +7,13 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from golden_pairs import golden_pairs, random_pairs
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from lfs_ray.errors import DataError
-from lfs_ray.evaluation.verification import RULES, verify, verify_scores
-
-Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
-
-
-def golden_pairs() -> Arrays:
-    """Scores, truth and folds of 6000 pairs, in closed form."""
-    pair = np.arange(6000)
-    same = pair % 600 < 300
-    alike = 0.5 + 0.3 * np.sin(1.3 * pair)
-    unlike = 0.05 + 0.25 * np.sin(2.1 * pair + 0.5) + 0.05 * np.cos(0.013 * pair)
-    return np.where(same, alike, unlike), same, pair // 600
-
-
-def random_pairs(seed: int, decimals: int, sizes: list[int]) -> Arrays:
-    """Overlapping scores of folds of the given sizes, with ties from rounding."""
-    generator = np.random.default_rng(seed)
-    fold = np.repeat(np.arange(len(sizes)), sizes)
-    same = generator.random(len(fold)) < 0.5
-    score = np.clip(generator.normal(np.where(same, 0.4, 0.1), 0.2), -1, 1)
-    return np.round(score, decimals), same, fold
+from lfs_ray.evaluation.verification import RULE_NAMES, RULES, verify, verify_scores
 
 
 def slow_insightface(score: np.ndarray, same: np.ndarray, fold: np.ndarray) -> list[float]:
@@ -130,6 +111,7 @@ def check_against_oracle(rule: str, score: np.ndarray, same: np.ndarray, fold: n
     correct = [slow_decision(rule, s, bool(y), thresholds[f]) for s, y, f in rows]
     assert result.correct_P.tolist() == correct
     per_fold = [np.mean(np.array(correct)[fold == own]) for own in np.unique(fold)]
+    assert list(result.fold_accuracies) == per_fold
     assert result.accuracy == np.mean(per_fold)
 
 
@@ -193,6 +175,47 @@ def test_a_zero_embedding_has_the_distance_one_to_a_unit_vector() -> None:
     others = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 1.0]])
     result = verify(sides, others, [True, False, True, False], [0, 0, 1, 1])
     assert result.scores_P.tolist() == [0.5, 0.0, 1.0, 0.0]
+
+
+def test_zero_embeddings_are_counted() -> None:
+    generator = np.random.default_rng(6)
+    sides = generator.normal(size=(2, 40, 3))
+    sides[0, [3, 7]] = 0
+    sides[1, [7, 20]] = 0
+    sides[0, 9, 0] = 0
+    _, same, fold = random_pairs(6, 6, [4] * 10)
+    assert verify(*sides, same, fold).notes == ("3 of 40 pairs have a zero embedding",)
+
+
+def test_fewer_than_ten_folds_are_said() -> None:
+    assert verify_scores(*golden_pairs()).notes == ()
+    few = verify_scores(*random_pairs(3, 6, [20] * 9))
+    assert few.notes == ("9 folds, published results have 10",)
+
+
+def test_rules_have_one_name_each() -> None:
+    assert RULE_NAMES == ("insightface", "facex-zoo", "lfs")
+    pairs = golden_pairs()
+    short, long = (verify_scores(*pairs, rule=rule) for rule in ("facex", "facex-zoo"))
+    assert short.rule == long.rule == "facex-zoo"
+    assert short.fold_accuracies == long.fold_accuracies
+
+
+def test_an_unknown_rule_is_refused_with_those_there_are() -> None:
+    message = "one of insightface, facex-zoo, lfs, found 'lfw'"
+    with pytest.raises(ValueError, match=message):
+        verify_scores(SCORES, SAME, FOLDS, rule="lfw")
+    with pytest.raises(ValueError, match=message):
+        verify(np.ones((4, 2)), np.ones((4, 2)), SAME, FOLDS, rule="lfw")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_distances_in_portions_have_the_bits_of_whole_ones(dtype: type) -> None:
+    generator = np.random.default_rng(11)
+    first, second = generator.normal(size=(2, 300, 200)).astype(dtype)
+    measured = RULES["insightface"].measure(first, second)
+    assert measured.dtype == dtype
+    assert (measured == np.sum(np.square(first - second), axis=1)).all()
 
 
 def test_fold_numbers_are_only_names() -> None:
