@@ -121,7 +121,9 @@ _TEXT = (pa.types.is_string, pa.types.is_large_string)
 def _column(file: Path, name: str) -> pa.ChunkedArray:
     """A small column of a file, without gaps, dictionaries resolved."""
     try:
-        column = pq.read_table(file, columns=[name], partitioning=None).column(0)
+        column = pq.read_table(file, columns=[name], partitioning=None, use_threads=False).column(
+            0
+        )
     except UNREADABLE as error:
         raise unreadable(file, error) from None
     if column.null_count:

@@ -9,13 +9,16 @@ stands at a multiple of 4, and leaves it out; it is put back here. Format: dmlc-
 from __future__ import annotations
 
 import mmap
+import re
 import struct
 from array import array
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
+from pyarrow import csv
 
 from lfs_ray.errors import DataError
 
@@ -26,6 +29,7 @@ _HEAD = struct.Struct("<II")
 LENGTH_MASK = (1 << 29) - 1
 _FIRST_PART, _LAST_PART = 1, 3
 _AT_ONCE = 1 << 20
+_INDEX_LINE = re.compile(rb"\d{1,18}\t\d{1,18}\r?")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -170,18 +174,22 @@ def _check_gapless(frames: Frames, size_bytes: int) -> None:
 
 def _read_index(path: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Keys, ascending, and byte of each."""
-    blocks: list[NDArray[np.int64]] = []
     try:
-        with path.open("rb") as file:
-            while lines := file.readlines(1 << 24):
-                blocks.append(_parse_index(path, lines, sum(map(len, blocks))))
-    except OSError as error:
-        raise DataError(f"{path} must be a readable file ({error.strerror})") from None
-    rows = np.concatenate([np.empty((0, 2), np.int64), *blocks])
-    if not len(rows):
-        raise DataError(f"{path} must name a record, it is empty: remove it to read without it")
-    order = np.argsort(rows[:, 0], kind="stable")
-    keys, starts = rows[order].T
+        table = csv.read_csv(
+            path,
+            csv.ReadOptions(column_names=["key", "byte"], use_threads=False),
+            csv.ParseOptions(delimiter="\t"),
+            csv.ConvertOptions(column_types={"key": pa.int64(), "byte": pa.int64()}),
+        )
+    except (OSError, pa.ArrowException):
+        raise _bad_index(path) from None
+    if table["key"].null_count or table["byte"].null_count:
+        raise _bad_index(path)
+    keys, starts = table["key"].to_numpy(), table["byte"].to_numpy()
+    if keys.min() < 0:
+        raise _bad_index(path)
+    order = np.argsort(keys, kind="stable")
+    keys, starts = keys[order], starts[order]
     twice = np.flatnonzero(keys[1:] == keys[:-1])
     if len(twice):
         row = int(twice[0])
@@ -189,20 +197,20 @@ def _read_index(path: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
             f"keys must be unique, {path} has key {keys[row]} at bytes {starts[row]} and "
             f"{starts[row + 1]}: remove one"
         )
-    return np.ascontiguousarray(keys), np.ascontiguousarray(starts)
+    return keys, starts
 
 
-def _parse_index(path: Path, lines: list[bytes], lines_before: int) -> NDArray[np.int64]:
-    """Rows (key, byte) of some lines."""
-    fields = [line.split() for line in lines]
-    for number, pair in enumerate(fields, lines_before + 1):
-        if len(pair) != 2 or not (pair[0].isdigit() and pair[1].isdigit()):
-            text = lines[number - lines_before - 1][:60].decode(errors="replace").strip()
-            raise DataError(f'{path} line {number} must be "key<TAB>byte", got {text!a}')
+def _bad_index(path: Path) -> DataError:
+    """What is wrong with an index that does not parse."""
     try:
-        return np.array(fields, "S").astype(np.int64)
-    except (ValueError, OverflowError):
-        raise DataError(f"{path} must hold numbers below 2^63, one is larger") from None
+        lines = path.read_bytes().split(b"\n")
+    except OSError as error:
+        return DataError(f"{path} must be a readable file ({error.strerror})")
+    for number, line in enumerate(lines, 1):
+        if line.strip() and not _INDEX_LINE.fullmatch(line):
+            text = line[:60].decode(errors="replace").strip()
+            return DataError(f'{path} line {number} must be "key<TAB>byte", got {text!a}')
+    return DataError(f'{path} must name records by "key<TAB>byte" lines, it names none')
 
 
 def _scan(path: Path) -> NDArray[np.int64]:

@@ -27,7 +27,10 @@ from lfs_ray.data.packing.record_frames import (
 )
 from lfs_ray.errors import DataError
 
+_FRAME_HEAD_BYTES = 8
 _FRAME_HEAD_WORDS = 2
+_WHOLE_HEAD = struct.Struct("<III")
+_WHOLE_HEAD_BYTES = _FRAME_HEAD_BYTES + 24
 _HEADER = struct.Struct("<IfQQ")
 _AT_ONCE = 1 << 20
 
@@ -182,6 +185,9 @@ def _check_ranges(frames: Frames, heads: Heads) -> None:
 
 def image_of(frame: bytes) -> bytes:
     """Image inside a record that is known to be whole."""
+    _, mark, count = _WHOLE_HEAD.unpack_from(frame)
+    if mark <= LENGTH_MASK:  # in one part
+        return frame[_WHOLE_HEAD_BYTES + 4 * count : _FRAME_HEAD_BYTES + mark]
     payload = payload_of(frame)
     (count, *_) = _HEADER.unpack_from(payload)
     return payload[_HEADER.size + 4 * count :]

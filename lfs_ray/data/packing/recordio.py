@@ -41,7 +41,7 @@ class RecordIOSource:
         self._sizes = np.concatenate([part.frames.sizes for part in parts])
         self._ends = np.cumsum([len(part.frames) for part in parts])
         digits = max(_KEY_DIGITS, len(str(self._keys.max())))
-        repeated = len(np.unique(self._keys)) < len(self._keys)
+        repeated = len(parts) > 1 and len(np.unique(self._keys)) < len(self._keys)
         names = short_names(self._files)
         self._key_forms = [
             f"{name}-{{:0{digits}d}}" if repeated else f"{{:0{digits}d}}" for name in names
@@ -82,16 +82,23 @@ class RecordIOSource:
         file, form = self._files[number], self._key_forms[number]
         try:
             with file.open("rb", buffering=0) as opened:
-                return [self._record(opened.fileno(), form, row) for row in range(start, stop)]
+                descriptor = opened.fileno()
+                rows = slice(start, stop)
+                columns = (self._keys, self._starts, self._sizes, self.labels)
+                values = (column[rows].tolist() for column in columns)
+                return [
+                    Record(form.format(key), image_of(_frame(descriptor, key, begin, size)), label)
+                    for key, begin, size, label in zip(*values, strict=True)
+                ]
         except (OSError, EOFError) as error:
             raise DataError(f"{file} cannot be read, it is damaged or changed ({error})") from None
 
-    def _record(self, descriptor: int, form: str, row: int) -> Record:
-        key, begin, size = (int(a[row]) for a in (self._keys, self._starts, self._sizes))
-        frame = os.pread(descriptor, size, begin)
-        if len(frame) != size:
-            raise EOFError(f"key {key} at byte {begin} ends after {len(frame)} of {size} bytes")
-        return Record(form.format(key), image_of(frame), int(self.labels[row]))
+
+def _frame(descriptor: int, key: int, begin: int, size: int) -> bytes:
+    frame = os.pread(descriptor, size, begin)
+    if len(frame) != size:
+        raise EOFError(f"key {key} at byte {begin} ends after {len(frame)} of {size} bytes")
+    return frame
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -101,9 +101,9 @@ def _is_plain(header: bytes) -> bool:
     if not _OCTAL.fullmatch(checksum):
         return False
     # The checksum is that of the header with blanks in the checksum's own place.
-    right = sum(header) - sum(checksum) + 8 * ord(" ")
+    right = sum(header.rstrip(b"\0")) - sum(checksum) + 8 * ord(" ")
     kind = header[156]
-    known = kind in _PLAIN_TYPES and not _name(header).endswith("/")
+    known = kind in _PLAIN_TYPES and not header[:100].rstrip(b"\0").endswith(b"/")
     return right == int(checksum.rstrip(b" \0"), 8) and (known or kind in (_FOLDER, _EXTENDED))
 
 

@@ -128,20 +128,21 @@ def _by_extension(
 def _image_and_label(
     kinds: dict[str, Member], name: str, path: Path, descriptor: int
 ) -> tuple[Member, _Label]:
-    place = f'{path} sample "{name}" at byte {min(member.start for member in kinds.values())}'
+    def refuse(reason: str) -> DataError:
+        start = min(member.start for member in kinds.values())
+        return DataError(f'{path} sample "{name}" at byte {start} must have {reason}')
+
     if "image" not in kinds:
-        raise DataError(f"{place} must have an image, it has only {' and '.join(sorted(kinds))}")
-    if not kinds.keys() & _LABEL_READERS.keys():
-        raise DataError(f"{place} must have a label in a .cls or .json file, it has none")
+        raise refuse(f"an image, it has only {' and '.join(sorted(kinds))}")
     kind = "cls" if "cls" in kinds else "json"
-    member = kinds[kind]
+    member = kinds.get(kind)
+    if member is None:
+        raise refuse("a label in a .cls or .json file, it has none")
     text = os.pread(descriptor, min(member.size, _LABEL_BYTES_MAX), member.start)
     label = _LABEL_READERS[kind](text)
     if label is None or not 0 <= label.label <= MAX_LABEL:
-        raise DataError(
-            f"{place} must have a whole label of 0 or more in its .{kind} file, got "
-            f"{text[:60].decode(errors='replace')!a}"
-        )
+        shown = text[:60].decode(errors="replace")
+        raise refuse(f"a whole label of 0 or more in its .{kind} file, got {shown!a}")
     return kinds["image"], label
 
 
