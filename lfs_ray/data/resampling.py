@@ -150,9 +150,10 @@ def low_resolution_matrix(size: int, low: int, down: str, up: str) -> NDArray[np
 @lru_cache(maxsize=_KEPT)
 def _filter_matrix(old: int, new: int, name: str) -> NDArray[np.float32]:
     """Weights (new, old) of Pillow's filters, whose support grows with a reduction."""
-    centres_S1 = ((np.arange(new) + 0.5) * (old / new))[:, None]
     if name == "nearest":
-        return np.asarray(np.arange(old) == centres_S1.astype(np.int64), np.float32)
+        nearest = (2 * np.arange(new) + 1) * old // (2 * new)
+        return np.asarray(np.arange(old) == nearest[:, None], np.float32)
+    centres_S1 = ((np.arange(new) + 0.5) * (old / new))[:, None]
     weights: NDArray[np.float64] = FILTERS[name](
         (np.arange(old) + 0.5 - centres_S1) / max(old / new, 1.0)
     )

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import os
+import subprocess
 import threading
 import time
-from collections.abc import Iterator
+import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,11 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from image_samples import pixels_of
 
+from lfs_ray.data.augment import Augmentation, AugmentedStream
+from lfs_ray.data.batch_pixels import LabelledImages
 from lfs_ray.data.decode import Pixels, decode_image, resize_image
 from lfs_ray.data.loader import Batch, batches, decode_all
-from lfs_ray.data.prefetch import ordered_map
 from lfs_ray.data.sources import open_faces
 from lfs_ray.data.store import FolderStore, NamedImages
+from lfs_ray.data.stream import stream_flips, stream_indices
 from lfs_ray.errors import DataError
 
 
@@ -114,18 +119,88 @@ def test_threads_end_with_the_iterator(way: str) -> None:
     assert not threads_of_pools()
 
 
-def test_prefetch_is_bounded() -> None:
-    asked: list[int] = []
+AUGMENTATION = Augmentation(
+    crop_probability=0.4,
+    low_resolution_probability=0.4,
+    colour_jitter_probability=0.4,
+    grey_probability=0.2,
+)
 
-    def items() -> Iterator[int]:
-        for item in range(100):
-            asked.append(item)
-            yield item
 
-    results = ordered_map(lambda item: item * item, items(), threads=2, ahead=5)
-    assert [next(results) for _ in range(3)] == [0, 1, 4]
-    assert len(asked) <= 3 + 5
-    assert list(results) == [item * item for item in range(3, 100)]
+def stretch(faces: LabelledImages, start: int, stop: int, **options: Any) -> list[Batch]:
+    """Positions start to stop-1 of a stream, with all changes on."""
+    count, seed = stop - start, 9
+    return list(
+        batches(
+            faces,
+            stream_indices(seed, len(faces.labels), start, count),
+            stream_flips(seed, start, count, 0.5),
+            augment=AugmentedStream(AUGMENTATION, seed, start),
+            **{"batch_size": 4, "size_px": 16, **options},
+        )
+    )
+
+
+def joined(parts: list[Batch]) -> tuple[list[int], bytes]:
+    labels = [label for batch in parts for label in batch.labels_B.tolist()]
+    return labels, b"".join(batch.images_BHWC.tobytes() for batch in parts)
+
+
+@pytest.mark.parametrize("broken", [(), (2, 5, 6)])
+def test_a_run_is_resumed_exactly_at_any_batch(broken: tuple[int, ...]) -> None:
+    faces = Numbered(9, broken=broken, side_px=16)
+    whole = stretch(faces, 0, 40, max_bad_images=3)
+    for taken in range(1, 10):
+        rest = stretch(faces, 4 * taken, 40, max_bad_images=3)
+        assert joined(rest) == joined(whole[taken:])
+
+
+@pytest.mark.parametrize("options", [{"threads": 3}, {"batch_size": 7}, {"batch_size": 40}])
+def test_threads_and_batches_do_not_change_an_image(options: dict[str, int]) -> None:
+    faces = Numbered(9, side_px=16)
+    assert joined(stretch(faces, 3, 43, **options)) == joined(stretch(faces, 3, 43))
+
+
+def test_images_left_out_do_not_change_the_others() -> None:
+    whole = stretch(Numbered(9, side_px=16), 0, 36)
+    some = stretch(Numbered(9, broken=(2, 5), side_px=16), 0, 36, max_bad_images=2)
+    images = np.concatenate([batch.images_BHWC for batch in whole])
+    labels = np.concatenate([batch.labels_B for batch in whole])
+    assert joined(some)[1] == images[~np.isin(labels, [20, 50])].tobytes()
+
+
+def test_no_process_is_started(packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*arguments: object, **options: object) -> int:
+        raise AssertionError("a process was started")
+
+    for name in ("fork", "forkpty", "posix_spawn", "posix_spawnp"):
+        monkeypatch.setattr(os, name, refused)
+    monkeypatch.setattr(subprocess.Popen, "__init__", refused)
+    faces = open_faces([str(packed)])
+    assert len(stretch(faces, 0, 50, threads=3)) == 13
+    children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children")
+    before = children.read_text() if children.exists() else ""
+    iterator = batches(faces, np.arange(9), np.zeros(9, bool), batch_size=2, size_px=16, threads=3)
+    next(iterator)
+    assert (children.read_text() if children.exists() else "") == before
+    iterator.close()
+
+
+def test_memory_is_that_of_a_few_batches() -> None:
+    """However slow the consumer and long the stream: those ahead, and the one it has."""
+    threads, batch_size, side_px = 2, 16, 128
+    batch_bytes = batch_size * side_px**2 * 3
+    faces = Numbered(50, side_px=side_px)
+    indices, flips = np.arange(400) % 50, np.zeros(400, np.bool_)
+    options = {"batch_size": batch_size, "size_px": side_px, "threads": threads}
+    tracemalloc.start()
+    try:
+        for number, _ in enumerate(batches(faces, indices, flips, **options)):
+            time.sleep(0.01 if number < 5 else 0)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < (threads + 2 + 1 + 0.5) * batch_bytes
 
 
 def test_wait_is_the_consumers() -> None:
