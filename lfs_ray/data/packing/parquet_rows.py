@@ -22,7 +22,7 @@ UNREADABLE = (OSError, ValueError, KeyError, pa.ArrowException)
 """What pyarrow raises for a damaged file; names of columns, say, that are no UTF-8."""
 _ROWS_AT_ONCE = 64
 _OPEN_GROUPS = 4
-_KEPT_BYTES = 1 << 28
+_KEPT_BYTES = 1 << 26
 _BUFFER_BYTES = 1 << 20
 
 
@@ -102,7 +102,7 @@ class _OpenGroup:
                     self._decode(keep_from=start)
             except (*UNREADABLE, StopIteration) as error:
                 raise unreadable(self._file, error) from None
-            return [self._image(row) for row in range(start, stop)]
+            return self._images(start, stop)
 
     def _restart(self) -> None:
         self._batches = self._decoder()
@@ -129,19 +129,24 @@ class _OpenGroup:
             self._begin += len(oldest)
             self._held_bytes -= oldest.nbytes
 
-    def _image(self, row: int) -> bytes:
-        place = row - self._begin
-        for batch in self._held:
-            if place < len(batch):
-                image = batch[place].as_py()
-                if image is None:
-                    raise DataError(
-                        f"{self._file} row {self._first_row + row} must hold an image in column "
-                        f"{self._column}, it holds none"
-                    )
-                return bytes(image)
-            place -= len(batch)
-        raise IndexError(row)
+    def _images(self, start: int, stop: int) -> list[bytes]:
+        """Rows start to stop-1, all of them held; those decoded last are looked at first."""
+        parts: list[list[bytes | None]] = []
+        end = self._end
+        for batch in reversed(self._held):
+            begin = end - len(batch)
+            if begin < stop:
+                parts.append(batch[max(start - begin, 0) : stop - begin].to_pylist())
+            if begin <= start:
+                break
+            end = begin
+        images = [image for part in reversed(parts) for image in part]
+        if None in images:
+            row = self._first_row + start + images.index(None)
+            raise DataError(
+                f"{self._file} row {row} must hold an image in column {self._column}, it has none"
+            )
+        return [image for image in images if image is not None]
 
 
 def unreadable(file: Path, error: Exception) -> DataError:
