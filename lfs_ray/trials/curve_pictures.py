@@ -114,8 +114,8 @@ def _finish(figure: Figure, axes: Axes, x_name: str, y_name: str, path: Path) ->
 
 
 def _least_positive(far: Floats) -> float:
-    positive = far[far > 0]
-    return float(positive.min()) if positive.size else 1e-3
+    between = far[(far > 0) & (far < 1)]
+    return float(between.min()) if between.size else 1e-3
 
 
 def _colours() -> Sequence[str]:
