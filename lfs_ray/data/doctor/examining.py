@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfs_ray.data.doctor.colours import check_colours
-from lfs_ray.data.doctor.crops import Crop, check_crop, check_crops_agree, locate_face
+from lfs_ray.data.doctor.crops import MIN_IMAGES, check_crop, check_crops_agree
 from lfs_ray.data.doctor.duplicates import check_between, check_duplicates
+from lfs_ray.data.doctor.face_location import Crop, locate_face
 from lfs_ray.data.doctor.finding import Finding, in_order
 from lfs_ray.data.doctor.image_checks import check_images, size_table
 from lfs_ray.data.doctor.label_checks import ClassCounts, check_labels, class_counts
@@ -98,7 +99,11 @@ def examine(
         *check_names(specimen, others),
     ]
     if crop is not None:
-        places = {other.path: locate_face(part.mean_face) for other, part in compared}
+        places = {
+            other.path: locate_face(part.mean_face)
+            for other, part in compared
+            if min(part.decoded.sum(), measured.decoded.sum()) >= MIN_IMAGES
+        }
         findings += check_colours(specimen, measured)
         findings += check_crop(measured, crop) + check_crops_agree(crop, places)
     if landmarks is not None:
