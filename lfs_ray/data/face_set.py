@@ -22,7 +22,7 @@ from lfs_ray.data.pairs import person_of
 from lfs_ray.data.store import LmdbStore
 from lfs_ray.errors import DataError
 
-_AT_ONCE = 1 << 16
+_AT_ONCE = 1 << 13
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from lfs_ray.data.list_parsing import parse_list
 from lfs_ray.errors import DataError
 
 _IN_MEMORY_BYTES = 1 << 22  # a list so short is parsed in less time than a file is looked up
-_AT_ONCE = 1 << 14
+_AT_ONCE = 1 << 12
 _NO_TABLE = (OSError, ValueError, EOFError)
 
 Table = NDArray[np.int64]
@@ -129,7 +129,7 @@ def _reopen(list_file: str, table_file: str, num_lines: int) -> KeyIndex:
 
 
 def write_table(list_file: str | os.PathLike[str], table_file: Path) -> int:
-    """Make the table of a list; the file appears whole or not at all.
+    """Make the table of a list; the file appears whole or not at all, and only if there is none.
 
     Returns:
         The number of lines that are not empty.
@@ -145,12 +145,21 @@ def write_table(list_file: str | os.PathLike[str], table_file: Path) -> int:
     try:
         num_lines = _write_parts(text, os.fspath(list_file), name)
         os.chmod(name, 0o644)
-        os.replace(name, table_file)
-    except BaseException:
+        _publish(name, table_file)
+    finally:
         with contextlib.suppress(OSError):
             os.unlink(name)
-        raise
     return num_lines
+
+
+def _publish(name: str, table_file: Path) -> None:
+    """Give a table its name; one that another process made meanwhile stays, as its pages do."""
+    try:
+        os.link(name, table_file)
+    except FileExistsError:
+        pass
+    except OSError:  # a file system without links
+        os.replace(name, table_file)
 
 
 def _write_parts(text: bytes | mmap.mmap, list_file: str, name: str) -> int:

@@ -142,8 +142,8 @@ class PackedWriter:
 
     def _continue(self) -> None:
         """Go back to the last whole shard: cut off what a killed writer began."""
-        for begun in self._folder.glob(f".{INDEX_NAME}.*"):
-            begun.unlink()
+        for index in (*self._folder.glob(f".{INDEX_NAME}.*"), self._folder / INDEX_NAME):
+            index.unlink(missing_ok=True)
         rows = self._journal.read().split(b"\n")[:-1]
         ends = np.cumsum([len(row) + 1 for row in rows])
         stored = len(self._lmdb)
