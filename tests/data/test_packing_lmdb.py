@@ -91,6 +91,24 @@ def test_classes_that_are_left_keep_their_names(packed: Path, tmp_path: Path) ->
     assert [r.label for r in source.read(0, 2)] == [1, 0]
 
 
+def test_a_cleaned_list_brings_its_names(packed: Path, tmp_path: Path) -> None:
+    path = tmp_path / "clean.txt"
+    path.write_text("b/000.jpg 1\n10/000.jpg 0\n")
+    table = tmp_path / "clean.txt.labels.tsv"
+    table.write_text("label\told_label\tname\n0\t0\t10\n1\t2\tname with\ttab\n")
+    source = LmdbSource(packed, str(path))
+    assert source.class_names == ["10", "name with\ttab"]
+    table.write_text("label\told_label\tname\n0\t0\t10\n")
+    with pytest.raises(DataError, match=r"clean.txt.labels.tsv must .*, label 1 has none"):
+        LmdbSource(packed, str(path))
+    table.write_text("label\told_label\tname\n0\t0\t10\n0\t2\tb\n")
+    with pytest.raises(DataError, match=r"clean.txt.labels.tsv must .*, label 0 has two"):
+        LmdbSource(packed, str(path))
+    table.write_text("")
+    with pytest.raises(DataError, match=r"clean.txt.labels.tsv must begin .*, got ''"):
+        LmdbSource(packed, str(path))
+
+
 def test_packing_a_foreign_set(foreign: Path, tmp_path: Path) -> None:
     pack(foreign, tmp_path / "set")
     assert (tmp_path / "set/labels.tsv").read_text() == "2\t0\n5\t1\n"

@@ -18,15 +18,17 @@ from PIL import Image
 from lfs_ray.data import datum
 from lfs_ray.data.environment import find_lmdb, shared_environment
 from lfs_ray.data.listing import Listing, read_list
+from lfs_ray.data.packed_files import LABELS_NAME, LIST_NAME, MANIFEST_NAME
+from lfs_ray.data.packing.class_tables import (
+    LIST_TABLE_SUFFIX,
+    names_beside_list,
+    names_in_set,
+)
 from lfs_ray.data.packing.fingerprint import fingerprint_of
 from lfs_ray.data.packing.labels import renumber
 from lfs_ray.data.packing.repeats import first_repeat
 from lfs_ray.data.packing.source import Record
 from lfs_ray.errors import DataError
-
-LIST_NAME = "list.txt"
-LABELS_NAME = "labels.tsv"
-MANIFEST_NAME = "manifest.json"
 
 
 class LmdbSource:
@@ -55,11 +57,15 @@ class LmdbSource:
         _check_keys(self._environment, listing, list_path, file)
         classes = renumber(listing.labels)
         self.labels = classes.labels
-        names = folder / LABELS_NAME
-        named = names.is_file() and (not list_file or self._numbered_as_stored(listing))
-        self.class_names: Sequence[str] = (
-            _names_of(classes.names, names) if named else classes.names
-        )
+        beside, own = Path(f"{list_path}{LIST_TABLE_SUFFIX}"), folder / LABELS_NAME
+        self.class_names: Sequence[str] = classes.names
+        tables: list[Path] = []
+        if beside.is_file():
+            tables = [beside]
+            self.class_names = names_beside_list(classes.names, beside)
+        elif own.is_file() and (not list_file or self._numbered_as_stored(listing)):
+            tables = [own]
+            self.class_names = names_in_set(classes.names, own)
         self.facts: Mapping[str, object] = {
             "kind": "lmdb",
             "files": [Path(file).name, list_path.name],
@@ -67,8 +73,7 @@ class LmdbSource:
             "labels_renumbered": classes.renumbered,
             **_manifest_facts(folder / MANIFEST_NAME),
         }
-        parts = [Path(file), list_path, *([names] if named else [])]
-        self.fingerprint = fingerprint_of(parts)
+        self.fingerprint = fingerprint_of([Path(file), list_path, *tables])
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -152,20 +157,6 @@ def _check_keys(
                     )
     except lmdb.Error as error:
         raise DataError(f"{file} cannot be read ({error})") from None
-
-
-def _names_of(labels: Sequence[str], path: Path) -> list[str]:
-    """Name of each label by a file of `name<TAB>label` lines."""
-    try:
-        rows = [line.rpartition("\t") for line in path.read_text("utf-8").split("\n") if line]
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} must be a readable UTF-8 file ({error})") from None
-    names = {label.strip(): name for name, _, label in rows}
-    missing = [label for label in labels if label not in names]
-    if missing or len(names) != len(rows):
-        found = f"label {missing[0]} has none" if missing else "a label has two"
-        raise DataError(f"{path} must have one name for each label of the list, {found}")
-    return [names[label] for label in labels]
 
 
 def _manifest_facts(path: Path) -> dict[str, object]:
