@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from array import array
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +64,8 @@ class FolderSource:
 
 def is_image(name: str) -> bool:
     """Whether a file name has the suffix of an image."""
-    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
+    stem, dot, suffix = name.rpartition(".")
+    return bool(stem) and dot + suffix.lower() in IMAGE_SUFFIXES
 
 
 def read_image_file(path: str | Path) -> bytes:
@@ -124,11 +126,14 @@ def _entries(folder: Path) -> tuple[list[os.DirEntry[str]], list[os.DirEntry[str
     """Folders and other entries that are not hidden, sorted by name."""
     try:
         with os.scandir(folder) as found:
-            shown = sorted((e for e in found if e.name[0] != "."), key=lambda e: e.name)
+            shown = sorted((e for e in found if e.name[0] != "."), key=attrgetter("name"))
     except OSError as error:
         raise DataError(f"{folder} must be a readable folder ({error.strerror})") from None
-    folders = [entry for entry in shown if entry.is_dir()]
-    return folders, [entry for entry in shown if not entry.is_dir()]
+    folders: list[os.DirEntry[str]] = []
+    others: list[os.DirEntry[str]] = []
+    for entry in shown:
+        (folders if entry.is_dir() else others).append(entry)
+    return folders, others
 
 
 def _status(entry: os.DirEntry[str]) -> os.stat_result:
