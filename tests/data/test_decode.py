@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import struct
+import subprocess
+import sys
 import tracemalloc
 import zlib
 from collections.abc import Callable
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -165,6 +168,24 @@ def test_huge_images_are_refused_by_their_header(
     assert tracemalloc.get_traced_memory()[1] < 1 << 22
     tracemalloc.stop()
     assert "\n" not in str(caught.value)
+
+
+def test_pillow_does_not_warn_of_what_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "huge.png").write_bytes(claiming("PNG", 12000, 12000))
+    code = """
+import sys
+from lfs_ray.data.decode import image_size
+from lfs_ray.errors import DataError
+try:
+    image_size(open(sys.argv[1], "rb").read())
+except DataError as error:
+    print(error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "huge.png"], capture_output=True, text=True
+    )
+    assert done.stdout.startswith("an image must have at most 67108864 pixels")
+    assert done.stderr == ""
 
 
 def test_the_largest_image_is_allowed() -> None:

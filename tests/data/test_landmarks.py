@@ -66,6 +66,14 @@ def test_bad_lines(tmp_path: Path, text: str | bytes, message: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_equal_hashes_of_different_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lfs_ray.data.landmarks.hash", lambda key: 0, raising=False)
+    points = read_landmarks(written(tmp_path, f"a 9{TEN}\nb {TEN}\n"))
+    assert points.of("b")[0, 0] == 1
+    assert points.of("b")[2, 0] == 5.5
+    assert points.find("c") is None
+
+
 def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"none\.txt must be a readable file"):
         read_landmarks(tmp_path / "none.txt")

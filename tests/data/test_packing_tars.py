@@ -109,6 +109,11 @@ def test_members_are_those_of_the_standard_library(
     assert list(members_of(path)) == expected
 
 
+def test_names_in_two_parts(tmp_path: Path) -> None:
+    name = "d" * 90 + "/" + "n" * 90 + ".jpg"
+    assert [m.name for m in members_of(write_tar(tmp_path / "a.tar", [(name, b"")]))] == [name]
+
+
 def test_folders_and_links_are_left_out(tmp_path: Path) -> None:
     path = tmp_path / "a.tar"
     with tarfile.open(path, "w") as archive:
@@ -123,7 +128,9 @@ def test_folders_and_links_are_left_out(tmp_path: Path) -> None:
             info = tarfile.TarInfo(name)
             info.type, info.linkname = kind, "d/a.jpg"
             info.size = 2 if kind in (tarfile.REGTYPE, tarfile.AREGTYPE) else 0
-            archive.addfile(info, io.BytesIO(b"01"))
+            if kind == tarfile.DIRTYPE:
+                info.size = 600  # means nothing: no content follows
+            archive.addfile(info, io.BytesIO(b"01") if info.isreg() else None)
     assert [member.name for member in members_of(path)] == ["d/a.jpg", "d/a.cls", "d/z" * 90]
 
 

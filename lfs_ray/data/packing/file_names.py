@@ -84,6 +84,5 @@ def _spellings(text: str) -> Iterator[str]:
 def _choices(inner: str) -> list[str]:
     if limits := _RANGE.fullmatch(inner):
         first, last = limits.groups()
-        width = len(first) if first.startswith("0") else 0
-        return [f"{number:0{width}d}" for number in range(int(first), int(last) + 1)]
+        return [f"{number:0{len(first)}d}" for number in range(int(first), int(last) + 1)]
     return inner.split(",")

@@ -173,8 +173,7 @@ def _check_ranges(frames: Frames, heads: Heads) -> None:
         )
     begin, end = heads.first[rows], heads.second[rows]
     named = np.searchsorted(keys, end) - np.searchsorted(keys, begin)
-    rounding = np.where(end > 2**24, 2 * np.spacing(end), 0)
-    wrong = (begin < 1) | (end > heads.first[0]) | (np.abs(named - (end - begin)) > rounding)
+    wrong = (begin < 1) | (end > heads.first[0]) | (named != end - begin)
     if wrong.any():
         place = int(np.flatnonzero(wrong)[0])
         raise DataError(
