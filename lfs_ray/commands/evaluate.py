@@ -37,6 +37,7 @@ def run(args: list[str]) -> None:
     )
     add("--far", type=float, action="append", metavar="F", help="false accept rate, repeatable")
     add("--no-flip", action="store_true", help="without the mirrors' embeddings")
+    add("--single-shot", action="store_true", help="re-identification: CUHK03's CMC, too")
     add("--shuffle-folds", type=int, metavar="SEED", help="deal the pairs anew to the folds")
     add("--skip-missing", action="store_true", help="leave out pairs without their images")
     add("--threads", type=int, default=1, help="decoding threads")
@@ -54,6 +55,7 @@ def run(args: list[str]) -> None:
         rules=RULE_NAMES if "all" in rules else tuple(dict.fromkeys(rules)),
         fars=tuple(options.far or ()),
         flip=not options.no_flip,
+        single_shot=options.single_shot,
         shuffle_seed=options.shuffle_folds,
         skip_missing=options.skip_missing,
         threads=options.threads,

@@ -58,6 +58,13 @@ LAYOUTS: dict[str, tuple[str, str, str, Callable[[str], str], dict[str, str]]] =
     ),
     "tinyface": ("tinyface", "", "tinyface", lambda key: key.split("/")[-1].split("_")[0], {}),
     "market1501": ("market1501", "", "reid", lambda key: key.split("/")[-1].split("_")[0], {}),
+    "single-shot": (
+        "market1501",
+        "",
+        "reid",
+        lambda key: key.split("/")[-1].split("_")[0],
+        {"single_shot": "yes"},
+    ),
     "reid-csv": ("reid_csv", "list.csv", "reid", folder_of, {}),
     "retrieval": ("class_folders", "", "retrieval", folder_of, {}),
 }
@@ -75,7 +82,7 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def request_for(sets: Path, name: str, source: str) -> EvaluationRequest:
     layout, file, _, _, words = LAYOUTS[name]
     places = {
-        key: word if key == "protocol" else str(sets / layout / word)
+        key: word if key in ("protocol", "single_shot") else str(sets / layout / word)
         for key, word in words.items()
     }
     return EvaluationRequest(source=source, target=str(sets / layout / file), **places)  # type: ignore[arg-type]

@@ -21,6 +21,7 @@ from lfs_ray.evaluation.bootstrap import identity_bootstrap_se
 from lfs_ray.evaluation.embedding import unit_rows
 from lfs_ray.evaluation.reid import Reidentification, reidentify, reidentify_images
 from lfs_ray.evaluation.retrieval import retrieve
+from lfs_ray.evaluation.single_shot import single_shot
 from lfs_ray.training.classify import classifier_ranks
 from lfs_ray.training.embedder import Progress
 
@@ -43,19 +44,31 @@ def appraise_reid(
     keys = (*reid.query.keys, *reid.gallery.keys)
     rows_ND = unit_rows(embeddings.raw(images_of(request, folder, keys), keys, progress))
     queries = len(reid.query)
-    found = reidentify(
-        rows_ND[:queries],
-        rows_ND[queries:],
-        reid.query.person_N,
-        reid.gallery.person_N,
-        query_camera_Q=reid.query.camera_N,
-        gallery_camera_G=reid.gallery.camera_N,
-    )
+    sides = (rows_ND[:queries], rows_ND[queries:], reid.query.person_N, reid.gallery.person_N)
+    cameras = reid.query.camera_N, reid.gallery.camera_N
+    found = reidentify(*sides, query_camera_Q=cameras[0], gallery_camera_G=cameras[1])
     left_out = f"{queries - found.num_queries} queries without a mate" * (
         queries > found.num_queries
     )
     name = request.set_name
     rows = list(_ranking_rows(name, found, "same camera removed", left_out))
+    if request.single_shot:
+        drawn = single_shot(
+            *sides, seed=request.seed, query_camera_Q=cameras[0], gallery_camera_G=cameras[1]
+        )
+        note = f"{drawn.rank_QR.shape[1]} draws of one image a gallery person"
+        hits = dict(zip(RANKS, drawn.cmc(RANKS), strict=True))
+        rows += [
+            Row(
+                set=name,
+                metric=f"rank{k}",
+                rule="single shot",
+                value=value,
+                note=note,
+                count=len(drawn.rank_QR),
+            )
+            for k, value in hits.items()
+        ]
     return Appraisal(rows=rows, cmc={name: _cmc(found)})
 
 

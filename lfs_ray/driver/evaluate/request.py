@@ -38,6 +38,8 @@ class EvaluationRequest:
     """False accept rates; empty: those usual for the protocol."""
     flip: bool = True
     """Whether mirrors are embedded, too."""
+    single_shot: bool = False
+    """Re-identification: also with one image a gallery person, drawn ten times (CUHK03)."""
     shuffle_seed: int | None = None
     """Deal the pairs anew to the folds, at random by this seed; None: the folds of the list."""
     skip_missing: bool = False
