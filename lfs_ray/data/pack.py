@@ -189,13 +189,14 @@ def _failure(dst: str | os.PathLike[str], error: OSError | lmdb.Error) -> str:
     """
     work = unfinished_path(dst)
     room = shutil.disk_usage(work.parent).free
+    kept = f"it goes on from {work}" if work.exists() else "nothing was whole yet"
     full = isinstance(error, lmdb.DiskError) or getattr(error, "errno", 0) in _NO_SPACE
     if full or room < SHARD_BYTES:
         return (
             f"the disk of {os.fspath(dst)} must have room for the packed images, it is full "
-            f"({error}): make room and give the same command again, it goes on from {work}"
+            f"({error}): make room and give the same command again, {kept}"
         )
     return (
         f"{os.fspath(dst)} must be on a disk that can be written, it cannot ({error}): repair "
-        f"that and give the same command again, it goes on from {work}"
+        f"that and give the same command again, {kept}"
     )
