@@ -18,12 +18,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from lfs_ray.errors import DataError
 from lfs_ray.evaluation.matrix_blocks import Rows, iterate, num_rows
-from lfs_ray.evaluation.roc import FEW_IMPOSTORS, OperatingPoint
+from lfs_ray.evaluation.roc import OperatingPoint, num_allowed, point_of_largest
 from lfs_ray.evaluation.top_scores import TopScores
 
 Floats = NDArray[np.floating]
 _BLOCK = 2048
-_COUNT_SLACK = 1e-9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,20 +43,9 @@ class AllPairs:
         Raises:
             ValueError: more impostors would decide than were kept.
         """
-        count = int(np.floor(self.num_impostors * fpr + _COUNT_SLACK))
-        if not 0 <= count < max(len(self.top_impostors), 1):
+        if not 0 <= num_allowed(self.num_impostors, fpr) < max(len(self.top_impostors), 1):
             raise ValueError(f"the false positive rate must be one that was asked for, not {fpr}")
-        threshold = float(self.top_impostors[count])
-        accepted = int(np.count_nonzero(self.top_impostors > threshold))
-        return OperatingPoint(
-            far=fpr,
-            tar=float(np.mean(self.genuine_G > threshold)),
-            far_reached=accepted / self.num_impostors,
-            threshold=threshold,
-            accepts_equal=False,
-            rule="at_most",
-            few_impostors=self.num_impostors * fpr < FEW_IMPOSTORS - _COUNT_SLACK,
-        )
+        return point_of_largest(self.genuine_G, self.top_impostors, self.num_impostors, fpr)
 
 
 def score_all_pairs(
@@ -97,7 +85,7 @@ def score_all_pairs(
             f"all pairs must hold genuine and impostor pairs, found {genuine} and {impostors}: "
             "give several people two images or more"
         )
-    top = TopScores(int(np.floor(impostors * max(fprs) + _COUNT_SLACK)) + 1)
+    top = TopScores(num_allowed(impostors, max(fprs)) + 1)
     found = list(_genuine_scores(rows, person, top))
     if distractors is not None:
         for _, block in iterate(distractors, _BLOCK):

@@ -27,7 +27,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lfs_ray.errors import DataError
 from lfs_ray.evaluation.matrix_blocks import Rows, iterate, num_rows
-from lfs_ray.evaluation.roc import FEW_IMPOSTORS, OperatingPoint
+from lfs_ray.evaluation.roc import OperatingPoint, num_allowed, point_of_largest
 from lfs_ray.evaluation.top_scores import BestOfRows, TopScores
 
 Float32s = NDArray[np.float32]
@@ -36,7 +36,6 @@ Indices = NDArray[np.int64]
 NOISY_DISTRACTORS = ("removed", "zeroed")
 _TILE = 1024
 _BLOCK = 4096
-_COUNT_SLACK = 1e-9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,23 +113,14 @@ def identify(
     probes, mates = _mates(probes_PD, identity_P)
     count = num_rows(distractors)
     kept = _kept(noisy_N, count, noise)
-    impostors = len(probes) * (int(kept.sum()) if noise == "removed" else count)
-    if impostors == 0:
-        raise DataError(f"there must be distractors that take part, found none among {count}")
+    impostors = len(probes) * _num_taking_part(kept, noise)
     sizes = tuple(_powers_of_ten(count) if sizes is None else sorted(set(sizes)))
     _check_choices(sizes, ranks, fars, count)
-    top = TopScores(int(np.floor(impostors * max(fars, default=0.0) + _COUNT_SLACK)) + 1)
+    top = TopScores(num_allowed(impostors, max(fars, default=0.0)) + 1)
     best = BestOfRows(len(probes), max(ranks))
-    buffer = np.empty(_TILE * _BLOCK, np.float32)
     rates = []
     for done, block in _cleaned(distractors, kept, noise, sizes):
-        for start in range(0, len(probes), _TILE) if len(block) else ():
-            rows = probes[start : start + _TILE]
-            # The buffer saves the pages of a new matrix each time.
-            score_BC = np.matmul(
-                rows, block.T, out=buffer[: len(rows) * len(block)].reshape(len(rows), -1)
-            )
-            top.offer_rows(score_BC, best.take(start, score_BC))
+        _search(probes, block, best, top)
         if done in sizes:
             hit_GK = mates.hits(best.kth(ranks))
             rates.append(hit_GK.mean(axis=0))
@@ -138,11 +128,11 @@ def identify(
         sizes=sizes,
         ranks=tuple(ranks),
         hit_rate_SK=np.array(rates),
-        verification=tuple(_point(mates.score_G, top, impostors, far) for far in fars),
+        verification=tuple(_points(mates, top, impostors, fars)),
         num_probes=len(probes),
         num_genuine=len(mates.probe_G),
         num_impostors=impostors,
-        noise=f"{int(np.sum(~kept))} distractors {noise}" if not kept.all() else "none known",
+        noise="none known" if kept.all() else f"{int(np.sum(~kept))} distractors {noise}",
         probe_G=mates.probe_G,
         hit_GK=hit_GK,
     )
@@ -186,17 +176,22 @@ def _cleaned(
         yield done, rows
 
 
-def _point(genuine_G: Float32s, top: TopScores, impostors: int, far: float) -> OperatingPoint:
-    threshold = top.kth_largest(int(np.floor(impostors * far + _COUNT_SLACK)) + 1)
-    return OperatingPoint(
-        far=far,
-        tar=float(np.mean(genuine_G > threshold)),
-        far_reached=int(np.count_nonzero(top.values() > threshold)) / impostors,
-        threshold=threshold,
-        accepts_equal=False,
-        rule="at_most",
-        few_impostors=impostors * far < FEW_IMPOSTORS - _COUNT_SLACK,
-    )
+def _search(probes: Float32s, block: Float32s, best: BestOfRows, top: TopScores) -> None:
+    """Scores of all probes with a block, to the best of each probe and the largest of all."""
+    # One buffer for all tiles saves the pages of a new matrix each time.
+    buffer = np.empty(_TILE * len(block), np.float32)
+    for start in range(0, len(probes), _TILE) if len(block) else ():
+        rows = probes[start : start + _TILE]
+        out = buffer[: len(rows) * len(block)].reshape(len(rows), -1)
+        score_BC = np.matmul(rows, block.T, out=out)
+        top.offer_rows(score_BC, best.take(start, score_BC))
+
+
+def _points(
+    mates: _Mates, top: TopScores, impostors: int, fars: Sequence[float]
+) -> Iterator[OperatingPoint]:
+    falling = top.values()
+    return (point_of_largest(mates.score_G, falling, impostors, far) for far in fars)
 
 
 def _kept(noisy_N: ArrayLike | None, count: int, noise: str) -> NDArray[np.bool_]:
@@ -208,6 +203,13 @@ def _kept(noisy_N: ArrayLike | None, count: int, noise: str) -> NDArray[np.bool_
             f"noise must be told for each of the {count} distractors, found shape {noisy.shape}"
         )
     return ~noisy
+
+
+def _num_taking_part(kept: NDArray[np.bool_], noise: str) -> int:
+    num = int(kept.sum()) if noise == "removed" else len(kept)
+    if num == 0:
+        raise DataError(f"there must be distractors that take part, found none among {len(kept)}")
+    return num
 
 
 def _check_choices(

@@ -114,9 +114,41 @@ def tars_at_fars(
             threshold=threshold,
             accepts_equal=equal,
             rule=rule,
-            few_impostors=len(impostor) * far < FEW_IMPOSTORS - _COUNT_SLACK,
+            few_impostors=_is_few(len(impostor), far),
         )
         for far, threshold in zip(fars, thresholds, strict=True)
+    )
+
+
+def num_allowed(num_impostors: int, far: float) -> int:
+    """False accepts that rule `at_most` allows: k = floor(I f + 1e-9).
+
+    >>> num_allowed(1000, 0.007), num_allowed(999, 0.007)
+    (7, 6)
+    """
+    return int(np.floor(num_impostors * far + _COUNT_SLACK))
+
+
+def point_of_largest(
+    genuine_G: Floats, largest_K: Floats, num_impostors: int, far: float
+) -> OperatingPoint:
+    """Rule `at_most` where only the largest impostor scores were kept.
+
+    Args:
+        genuine_G: scores, in any order.
+        largest_K: the largest impostor scores, falling; at least `num_allowed` + 1.
+        num_impostors: all of them.
+        far: rate asked for, in [0, 1).
+    """
+    threshold = float(largest_K[num_allowed(num_impostors, far)])
+    return OperatingPoint(
+        far=far,
+        tar=float(np.mean(genuine_G > threshold)),
+        far_reached=int(np.count_nonzero(largest_K > threshold)) / num_impostors,
+        threshold=threshold,
+        accepts_equal=False,
+        rule="at_most",
+        few_impostors=_is_few(num_impostors, far),
     )
 
 
@@ -162,6 +194,10 @@ def area_under_curve(genuine_G: ArrayLike, impostor_I: ArrayLike) -> float:
     return (int(below) + int(not_above)) / (2 * len(genuine) * len(impostor))
 
 
+def _is_few(num_impostors: int, far: float) -> bool:
+    return num_impostors * far < FEW_IMPOSTORS - _COUNT_SLACK
+
+
 def _share_from(ascending: Floats, threshold: float, equal: bool) -> float:
     side = int(np.searchsorted(ascending, threshold, side="left" if equal else "right"))
     return (len(ascending) - side) / len(ascending)
@@ -183,7 +219,7 @@ def _curve(genuine: Floats, impostor: Floats, *, drop: bool) -> RocCurve:
 
 
 def _at_most(genuine: Floats, impostor: Floats, fars: Sequence[float]) -> list[float]:
-    counts = [int(np.floor(len(impostor) * far + _COUNT_SLACK)) for far in fars]
+    counts = [num_allowed(len(impostor), far) for far in fars]
     return [float(impostor[-count - 1]) if count < len(impostor) else -np.inf for count in counts]
 
 

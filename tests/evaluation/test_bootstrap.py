@@ -177,6 +177,17 @@ def test_a_mean_cut_in_shares_keeps_its_error() -> None:
     assert joint_standard_error(opposite, seed=7) == 0.0
 
 
+def test_pairs_repeated_in_another_mean_weigh_as_much() -> None:
+    # A mean over three copies of the pairs is the mean over the pairs, so are both by halves.
+    first, second = design(300, 0, 400, seed=23)
+    correct = decisions(first, second, 1.5, 0.5, seed=24)
+    once = Contribution(correct, first, second, weight=0.5)
+    thrice = Contribution(*(np.tile(side, 3) for side in (correct, first, second)), weight=0.5)
+    expected = identity_bootstrap_se(correct, first, second, seed=9)
+    assert_allclose(joint_standard_error([once, thrice], seed=9), expected, rtol=1e-9)
+    assert_allclose(joint_standard_error([thrice, once], seed=9), expected, rtol=1e-9)
+
+
 def test_means_of_different_people_are_independent() -> None:
     pairs, _, _ = halves(3)
     others = replace(

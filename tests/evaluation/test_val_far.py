@@ -85,6 +85,12 @@ def test_a_target_no_fold_reaches_accepts_nothing() -> None:
     assert (result.val, result.thresholds) == (0.0, (0.0, 0.0))
 
 
+def test_a_target_reached_at_the_end_of_the_grid_only() -> None:
+    # Half of the negatives at distance 2, half at 4: FAR is .5 from 2.001 up to the end, 3.999.
+    score, same, fold = [0.0, -1.0, 1.0] * 2, [False, False, True] * 2, [0] * 3 + [1] * 3
+    assert val_at_far(score, same, fold, far=0.5).thresholds == (3.999, 3.999)
+
+
 def test_no_fold_sees_its_own_pairs() -> None:
     score, same, fold = random_pairs(3, 6, [40, 60, 50])
     before = val_at_far(score, same, fold, far=0.05).thresholds
