@@ -19,7 +19,7 @@ import lmdb
 from lfs_ray import __version__
 from lfs_ray.data.image_changes import ImageChanges
 from lfs_ray.data.joined_source import JoinedSource, names_of, refuse_empty
-from lfs_ray.data.packed_files import FORMAT
+from lfs_ray.data.packed_files import FORMAT, check_class_names
 from lfs_ray.data.packed_writer import PackedWriter
 from lfs_ray.data.packing.detect import open_source
 from lfs_ray.data.packing.source import ImageSource
@@ -98,6 +98,7 @@ def pack_source(
     watch: Watch | None = None,
 ) -> dict[str, object]:
     """Pack an opened source; see `pack`."""
+    check_class_names(source.class_names)
     plan: dict[str, object] = {
         "format": FORMAT,
         "version of lfs-ray": __version__,

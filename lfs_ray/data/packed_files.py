@@ -104,6 +104,29 @@ def read_manifest(source: str | os.PathLike[str]) -> dict[str, object] | None:
     return manifest
 
 
+def check_class_names(class_names: Sequence[str]) -> None:
+    """Refuse names that labels.tsv cannot hold.
+
+    Raises:
+        DataError: There is none, or one is no single line of UTF-8 text.
+    """
+    if not class_names:
+        raise DataError("a packed data set must have at least one class, got none")
+    for name in class_names:
+        if "\n" in name or "\r" in name or not _is_utf8(name):
+            raise DataError(
+                f"a class name must be one line of UTF-8 text, got {name!a}: rename the class"
+            )
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def write_labels(folder: Path, class_names: Sequence[str]) -> None:
     """Write the names of the classes, label 0 first."""
     with (folder / LABELS_NAME).open("w", encoding="utf-8", newline="\n") as file:

@@ -219,8 +219,6 @@ def _cut(file: BinaryIO, size: int) -> None:
 
 
 def _check_classes(class_names: Sequence[str], images_of_class: NDArray[np.int64]) -> None:
-    if not class_names:
-        raise DataError("a packed data set must have at least one class, got none")
     if not images_of_class.all():
         name = class_names[int(np.flatnonzero(images_of_class == 0)[0])]
         raise DataError(f'every class must have an image, class "{name}" has none')

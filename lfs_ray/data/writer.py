@@ -17,6 +17,7 @@ from pathlib import Path
 
 import lmdb
 
+from lfs_ray.data.packed_files import check_class_names
 from lfs_ray.data.packed_writer import PackedWriter, forget_books
 from lfs_ray.data.packing.source import Record
 from lfs_ray.data.shards import BLOCK_RECORDS, as_block, cut_shards
@@ -50,6 +51,7 @@ def write_packed(
         DataError: `dst` exists; a key is unusable or comes twice; a class is empty; bytes are no
             image.
     """
+    check_class_names(class_names)
     with whole_directory(dst) as folder:
         rows = (Record(*record) for record in records)
         parts = iter(lambda: list(islice(rows, BLOCK_RECORDS)), [])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -221,6 +222,13 @@ def test_no_class(tmp_path: Path) -> None:
         write_packed(tmp_path / "set", [], class_names=[], source={})
 
 
+@pytest.mark.parametrize("name", ["a\nb", "a\r", "\udcff"])
+def test_class_names_are_lines(tmp_path: Path, name: str) -> None:
+    with pytest.raises(DataError, match=f"one line of UTF-8 text, got {re.escape(ascii(name))}"):
+        write_packed(tmp_path / "set", [], class_names=["ok", name], source={})
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_interrupt_leaves_nothing(tmp_path: Path) -> None:
     def records() -> Iterator[Record]:
         yield Record("a", encoded(pixels_of(0)), 0)
@@ -273,9 +281,7 @@ KEYS = st.text(
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    st.lists(st.tuples(KEYS, st.integers(0, 2)), min_size=1, unique_by=lambda r: r[0])
-)
+@given(st.lists(st.tuples(KEYS, st.integers(0, 2)), min_size=1, unique_by=lambda r: r[0]))
 def test_any_records_come_back(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, int]]
 ) -> None:
