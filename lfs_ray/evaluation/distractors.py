@@ -119,8 +119,8 @@ def identify(
     top = TopScores(num_allowed(impostors, max(fars, default=0.0)) + 1)
     best = BestOfRows(len(probes), max(ranks))
     rates = []
-    for done, block in _cleaned(distractors, kept, noise, sizes):
-        _search(probes, block, best, top)
+    blocks = _cleaned(distractors, kept, noise, sizes)
+    for done in _searched(probes, blocks, best, top):
         if done in sizes:
             hit_GK = mates.hits(best.kth(ranks))
             rates.append(hit_GK.mean(axis=0))
@@ -176,15 +176,22 @@ def _cleaned(
         yield done, rows
 
 
-def _search(probes: Float32s, block: Float32s, best: BestOfRows, top: TopScores) -> None:
-    """Scores of all probes with a block, to the best of each probe and the largest of all."""
-    # One buffer for all tiles saves the pages of a new matrix each time.
-    buffer = np.empty(_TILE * len(block), np.float32)
-    for start in range(0, len(probes), _TILE) if len(block) else ():
-        rows = probes[start : start + _TILE]
-        out = buffer[: len(rows) * len(block)].reshape(len(rows), -1)
-        score_BC = np.matmul(rows, block.T, out=out)
-        top.offer_rows(score_BC, best.take(start, score_BC))
+def _searched(
+    probes: Float32s, blocks: Iterator[tuple[int, Float32s]], best: BestOfRows, top: TopScores
+) -> Iterator[int]:
+    """Scores of all probes with each block, to the best of each probe and the largest of all.
+
+    Gives the number of distractors done after each block.
+    """
+    # One buffer saves the pages of a new matrix each time.
+    buffer = np.empty(_TILE * _BLOCK, np.float32)
+    for done, block in blocks:
+        for start in range(0, len(probes), _TILE) if len(block) else ():
+            rows = probes[start : start + _TILE]
+            out = buffer[: len(rows) * len(block)].reshape(len(rows), -1)
+            score_BC = np.matmul(rows, block.T, out=out)
+            top.offer_rows(score_BC, best.take(start, score_BC))
+        yield done
 
 
 def _points(
