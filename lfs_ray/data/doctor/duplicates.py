@@ -32,7 +32,7 @@ class ImagePairs:
     second: Places
     """(P,), larger than `first`."""
     likeness: NDArray[np.float32]
-    """Correlation of the thumbnails, (P,); 1 for equal pixels."""
+    """Likeness of the thumbnails, (P,); 1 for equal pixels."""
 
     def where(self, chosen: NDArray[np.bool_]) -> ImagePairs:
         """Some of the pairs."""

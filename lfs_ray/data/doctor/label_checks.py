@@ -16,8 +16,9 @@ from lfs_ray.data.doctor.specimen import NO_LABEL, Specimen
 from lfs_ray.data.listing import Keys
 
 LONG_TAIL_SHARE = 0.1
-"""A tail is long when so small a share of the classes holds half of all images: people of
-LFW 7 %, of CelebA 35 %, of a set with equal classes 50 %."""
+"""A tail is long when so small a share of the classes, or a smaller one, holds half of all images:
+50 % where all classes are equal, 21 % in 9,056 images of LFW, 16 % in a mixture of three sources
+with 8 to 100 images a person."""
 LONG_TAIL_CLASSES = 20
 """Fewer classes have no tail to speak of."""
 

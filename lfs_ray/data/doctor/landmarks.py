@@ -16,7 +16,7 @@ from lfs_ray.data.landmarks import Landmarks
 
 OFF_PX = 8.0
 """An image is off when its five points lie on average further from the template, in pixels of
-112: noses and mouths of faces turned to the side, warped by a similarity, are off by up to 6."""
+112: about a quarter of the distance between the eyes."""
 OFF_SHARE = 0.05
 """So large a share of images that are off, or a mean of all images that is off by half as much,
 is a fault."""
@@ -24,41 +24,40 @@ is a fault."""
 
 def check_landmarks(specimen: Specimen, measured: Measured, landmarks: Landmarks) -> list[Finding]:
     """Images whose points are far from the template, and those without points."""
-    places = np.flatnonzero(measured.decoded).tolist()
-    points = [landmarks.find(specimen.keys[place]) for place in places]
-    known = [place for place, five in zip(places, points, strict=True) if five is not None]
-    missing = [place for place, five in zip(places, points, strict=True) if five is None]
+    places = np.flatnonzero(measured.decoded)
+    off_N = np.full(len(places), np.nan)
+    total_2 = np.zeros(2)
+    for row, place in enumerate(places.tolist()):
+        points_52 = landmarks.find(specimen.keys[place])
+        if points_52 is not None:
+            offset_52 = _offset_px(measured, place, points_52)
+            off_N[row] = np.linalg.norm(offset_52, axis=1).mean()
+            total_2 += offset_52.mean(axis=0)
+    known = ~np.isnan(off_N)
 
     def name(place: int) -> str:
         return specimen.keys[place]
 
-    findings = found("landmarks-missing", len(missing), named(missing, name))
-    if not known:
+    findings = found("landmarks-missing", int((~known).sum()), named(places[~known], name))
+    if not known.any():
         return findings
-    offset_N52 = np.stack(
-        [
-            _offset_px(measured, place, five)
-            for place, five in zip(places, points, strict=True)
-            if five is not None
-        ]
-    )
-    off_N = np.linalg.norm(offset_N52, axis=2).mean(axis=1)
+    places, off_N = places[known], off_N[known]
+    mean_px, middle_px = total_2 / len(places), float(np.median(off_N))
     wrong = off_N > OFF_PX
-    mean_px = offset_N52.mean(axis=(0, 1))
-    all_off = bool(np.linalg.norm(mean_px) > OFF_PX / 2) or float(np.median(off_N)) > OFF_PX / 2
+    all_off = max(float(np.linalg.norm(mean_px)), middle_px) > OFF_PX / 2
     if not (all_off or wrong.mean() > OFF_SHARE):
         return findings
     worst = np.argsort(-off_N, kind="stable")
 
     def described(row: int) -> str:
-        return f"{name(known[row])}: {off_N[row]:.1f} px"
+        return f"{name(int(places[row]))}: {off_N[row]:.1f} px"
 
     return findings + found(
         "landmarks-off",
-        len(known) if all_off else int(wrong.sum()),
+        len(places) if all_off else int(wrong.sum()),
         named(worst, described),
         f"mean offset {mean_px[0]:+.1f} px right, {mean_px[1]:+.1f} px down of 112; median "
-        f"distance {np.median(off_N):.1f} px",
+        f"distance {middle_px:.1f} px",
     )
 
 

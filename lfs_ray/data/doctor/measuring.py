@@ -32,10 +32,11 @@ MIDDLE = slice(FACE_SIDE // 4, FACE_SIDE * 3 // 4)
 """The middle quarter of the area, where a face has skin."""
 GREY_LEVELS = 8
 """An image is grey when no channel departs further from another, of 255, after the reduction to
-56 pixels. Colour JPEG of a grey photo stays within 3; the least colourful face of 16,619 that was
-no grey photo had 11."""
+56 pixels. Of 16,619 faces 526 are exactly grey and 112 more within 8; faded photos, some five for
+each further level, go on to 40 and beyond: no line parts them."""
 BLANK_LEVELS = 2.0
-"""An image is blank when its luminance has a smaller standard deviation, of 255."""
+"""An image is blank when its luminance has a smaller standard deviation, of 255; the flattest of
+25,675 faces had 16."""
 _STEADY_LEVELS = 8.0  # keeps images of low contrast from outweighing the others in the mean face
 _CHUNK = 32
 _MAX_PIXELS = 64_000_000
