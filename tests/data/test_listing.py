@@ -45,6 +45,8 @@ def test_lines(tmp_path: Path) -> None:
         ("a 1.5", "line 1 must end in an integer label"),
         ("a 1_0", "line 1 must end in an integer label"),
         ("a 99999999999", "line 1 must end in an integer label"),
+        ("a 2147483647\na 2147483648", "line 2 must end in an integer label"),
+        ("a -2147483647\na -2147483648", "line 2 must end in an integer label"),
         ("a \u00b2", "line 1 must end in an integer label"),
         (b"a 0\n\xe9 0", r"line 2 must be UTF-8 text, got '\\\\xe9 0'"),
         ("x" * 80, r"line 1 must be \"key label\", got 'x{57}\.\.\.'"),

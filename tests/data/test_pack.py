@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from image_samples import encoded, pixels_of
 
 from lfs_ray.data.decode import decode_image
 from lfs_ray.data.pack import pack
+from lfs_ray.data.shards import cut_shards
 from lfs_ray.data.sources import open_faces
 from lfs_ray.data.store import open_store
 from lfs_ray.data.writer import Record, write_packed
@@ -220,6 +222,31 @@ def test_bad_records(tmp_path: Path, record: Record, names: list[str], message: 
 def test_no_class(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="at least one class"):
         write_packed(tmp_path / "set", [], class_names=[], source={})
+
+
+@pytest.mark.parametrize("places", [(0, 1), (3, 70), (10, 119), (41, 90)])
+def test_a_key_that_comes_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, places: tuple[int, int]
+) -> None:
+    """In one block, in one shard, and in different shards."""
+    shards = partial(cut_shards, max_records=80)
+    monkeypatch.setattr("lfs_ray.data.writer.cut_shards", shards)
+    blob = encoded(pixels_of(0, 8), "PNG")
+    records = [Record(f"{place}.png", blob, 0) for place in range(120)]
+    records[places[1]] = records[places[0]]
+    with pytest.raises(DataError, match=f'keys must be unique, "{places[0]}.png" comes twice'):
+        write_packed(tmp_path / "set", records, class_names=["a"], source={})
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("key", ["\ufeffa", "\ufeff", "\ufeff\ufeffb c"])
+def test_a_first_key_that_begins_with_a_byte_order_mark(tmp_path: Path, key: str) -> None:
+    blob = encoded(pixels_of(0, 8), "PNG")
+    records = [Record(key, blob, 0), Record("\ufeffsecond", blob, 0)]
+    write_packed(tmp_path / "set", records, class_names=["a"], source={})
+    faces = open_faces([str(tmp_path / "set")])
+    assert list(faces.keys) == [key, "\ufeffsecond"]
+    assert faces.check() == 0
 
 
 @pytest.mark.parametrize("name", ["a\nb", "a\r", "\udcff"])

@@ -220,6 +220,35 @@ def test_keys_and_people_of_a_selection(three: list[str]) -> None:
     assert some.rows.dtype == np.int32
 
 
+def test_people_are_named_by_the_first_image_of_a_class(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blob = encoded(pixels_of(0, 8), "PNG")
+    keys = ["a/0", "b/0", "c/1", "d/1", "e/0", "no folder", "f/2"]
+    labels = [1, 0, 1, 0, 1, 2, 2]
+    rows = [Record(*row) for row in zip(keys, [blob] * 7, labels, strict=True)]
+    write_packed(tmp_path / "set", rows, class_names=["0", "1", "2"], source={})
+    for at_once in (1, 2, 3, 100):
+        monkeypatch.setattr("lfs_ray.data.face_set._AT_ONCE", at_once)
+        faces = open_faces([str(tmp_path / "set")])
+        assert faces.people() == {"a", "b"}
+        assert faces.select(np.array([2, 1])).people() == {"a"}
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 5])
+def test_parts_of_a_set_make_the_whole(
+    three: list[str], monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    whole = open_faces(three)
+    some = whole.select(np.array([8, 1, 5]))
+    expected = [whole.digest(), some.digest(), some.labels.tolist(), list(some.keys)]
+    monkeypatch.setattr("lfs_ray.data.face_set._AT_ONCE", at_once)
+    monkeypatch.setattr("lfs_ray.data.key_index._AT_ONCE", at_once)
+    again = whole.select(np.array([8, 1, 5]))
+    assert [whole.digest(), again.digest(), again.labels.tolist(), list(again.keys)] == expected
+    assert whole.check() == again.check() == 0
+
+
 def test_images_as_they_are_stored(three: list[str]) -> None:
     some = open_faces(three).select(np.array([8, 1, 5]))
     order = np.array([5, 0, 6, 2])
