@@ -13,7 +13,7 @@ from lfs_ray.commands.progress import shown_progress
 from lfs_ray.data.cleaned_list import clean, write_cleaned
 from lfs_ray.data.doctor.opening import open_specimen
 from lfs_ray.data.doctor.specimen import Specimen
-from lfs_ray.data.overlap import THRESHOLD, WAYS, Match, labels_named, read_names
+from lfs_ray.data.overlap import WAYS, Match, labels_named, read_names
 from lfs_ray.data.whole_file import write_whole
 from lfs_ray.driver.overlap import ByModel, find_matches, matches_csv, print_matches, reasons
 from lfs_ray.errors import ConfigError
@@ -62,9 +62,9 @@ def _parse(args: list[str]) -> Namespace:
     parser.add_argument(
         "--threshold",
         type=float,
-        default=THRESHOLD,
+        default=None,
         metavar="C",
-        help=f"least cosine of two class centres (default {THRESHOLD})",
+        help="least cosine of two class centres (default: that of the halves of a class of TRAIN)",
     )
     parser.add_argument("--remove", default="", metavar="FILE", help="identities to remove")
     parser.add_argument("--keep", default="", metavar="FILE", help="the only identities to keep")
@@ -83,10 +83,10 @@ def _ways(options: Namespace) -> list[str]:
         ways.insert(0, "names")
     if "model" in ways and not options.model:
         raise ConfigError("--by model needs --model CHECKPOINT, got none")
-    if not -1 <= options.threshold <= 1 or options.threads < 1:
+    if not -1 <= (options.threshold or 0) <= 1 or options.threads < 1:
         raise ConfigError(
             f"--threshold must be a cosine, -1 to 1, and --threads 1 or more, got "
-            f"{options.threshold:g} and {options.threads}"
+            f"{options.threshold} and {options.threads}"
         )
     if not (options.tests or options.names or options.remove or options.keep):
         raise ConfigError("give a TEST set, --names, --remove or --keep to compare with, got none")

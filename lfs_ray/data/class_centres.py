@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 FloatArray = NDArray[np.floating]
 """Unit embeddings may be float32, to save memory; sums are float64."""
 Labels = NDArray[np.int64]
+MIN_CLASSES = 5
+"""So many classes tell what a cosine means to a model."""
 _BLOCK_CELLS = 1 << 24
 _SUMMED_AT_ONCE = 1 << 16
 
@@ -46,6 +48,45 @@ def class_centres(unit_ND: FloatArray, labels: Labels) -> Centres:
         part = slice(start, start + _SUMMED_AT_ONCE)
         np.add.at(sums_CD, place[part], unit_ND[chosen[part]])
     return Centres(classes, sums_CD, counts)
+
+
+def half_labels(labels: Labels) -> Labels:
+    """Labels of half classes (N,): 2c for the first, third, ... image of class c, 2c+1 for others.
+
+    >>> half_labels(np.array([0, 1, 1, 0, 1])).tolist()
+    [0, 2, 3, 1, 2]
+    """
+    order = np.argsort(labels, kind="stable")
+    _, starts, sizes = np.unique(labels[order], return_index=True, return_counts=True)
+    number = np.empty(len(labels), np.int64)
+    number[order] = np.arange(len(labels)) - np.repeat(starts, sizes)
+    return 2 * labels + number % 2
+
+
+def joined_halves(halves: Centres) -> Centres:
+    """Centres of whole classes from those of `half_labels`."""
+    classes, rows = np.unique(halves.labels // 2, return_inverse=True)
+    sums_CD = np.zeros((len(classes), halves.sums_CD.shape[1]))
+    np.add.at(sums_CD, rows, halves.sums_CD)
+    return Centres(classes, sums_CD, np.bincount(rows, halves.counts).astype(np.int64))
+
+
+def same_person_cosine(halves: Centres) -> float:
+    """Cosine between the two halves of a class, the median class: as near as one person is.
+
+    It says what a cosine means to this model. Classes of fewer than four images don't count; NaN
+    where fewer than `MIN_CLASSES` do.
+    """
+    whole = halves.labels // 2
+    paired = np.flatnonzero((whole[1:] == whole[:-1]) & (np.minimum(*_neighbours(halves)) >= 2))
+    if len(paired) < MIN_CLASSES:
+        return float("nan")
+    unit_CD = halves.unit_CD
+    return float(np.median(np.einsum("cd,cd->c", unit_CD[paired], unit_CD[paired + 1])))
+
+
+def _neighbours(halves: Centres) -> tuple[Labels, Labels]:
+    return halves.counts[:-1], halves.counts[1:]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

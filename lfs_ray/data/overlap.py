@@ -24,9 +24,6 @@ from lfs_ray.errors import DataError
 
 WAYS = ("names", "pixels", "hash", "model")
 """What identities can be compared by."""
-THRESHOLD = 0.7
-"""Cosine of two class centres from which on they are taken for one person, where none is given.
-It depends on the model: look at the table before removing."""
 
 
 @dataclass(frozen=True, slots=True)

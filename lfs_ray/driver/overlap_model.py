@@ -6,17 +6,24 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lfs_ray.data.class_centres import Centres
+from lfs_ray.data.class_centres import (
+    MIN_CLASSES,
+    Centres,
+    half_labels,
+    joined_halves,
+    same_person_cosine,
+)
 from lfs_ray.data.doctor.measuring import Measured
 from lfs_ray.data.doctor.specimen import NO_LABEL, Specimen
 from lfs_ray.data.overlap import Match, match_centres
 from lfs_ray.driver.set_embeddings import embed_centres
+from lfs_ray.errors import DataError
 from lfs_ray.training.embedder import Embedder, Progress
 
 
 def match_by_model(
     checkpoint: str,
-    threshold: float,
+    threshold: float | None,
     train: Specimen,
     own: Measured,
     others: Sequence[tuple[Specimen, Measured]],
@@ -30,7 +37,8 @@ def match_by_model(
 
     Args:
         checkpoint: the model.
-        threshold: least cosine of two centres.
+        threshold: least cosine of two centres; None: the median cosine between the halves of a
+            training class, which is as near as one person is to this model.
         train: the training set.
         own: its decode pass.
         others: the sets to compare with, and their decode passes.
@@ -38,14 +46,21 @@ def match_by_model(
         progress: told while images are embedded.
     """
     embedder = Embedder(checkpoint, threads=threads)
-    centres = _centres(embedder, train, own, train.labels, progress)
+    halves = _centres(embedder, train, own, half_labels(train.labels), progress)
+    centres = joined_halves(halves)
+    least = same_person_cosine(halves) if threshold is None else threshold
+    if np.isnan(least):
+        raise DataError(
+            f"--threshold must be given where fewer than {MIN_CLASSES} classes have four images "
+            f"or more, as in {train.path}"
+        )
     matches: list[Match] = []
     for other, measured in others:
         named = bool((other.labels != NO_LABEL).any())
         labels = other.labels if named else np.arange(len(other))
         theirs = _centres(embedder, other, measured, labels, progress)
         name = other.class_name if named else other.keys.__getitem__
-        matches += match_centres(train, centres, other, theirs, threshold, other_name=name)
+        matches += match_centres(train, centres, other, theirs, least, other_name=name)
     return matches
 
 
@@ -56,5 +71,5 @@ def _centres(
     labels: np.typing.NDArray[np.int64],
     progress: Progress | None,
 ) -> Centres:
-    places = np.flatnonzero(measured.decoded & (labels != NO_LABEL))
+    places = np.flatnonzero(measured.decoded & (labels >= 0))
     return embed_centres(embedder, specimen, places, labels[places], progress)

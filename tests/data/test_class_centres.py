@@ -79,3 +79,28 @@ def test_near_centres(cells: int, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_centre_of_length_zero_is_near_nothing() -> None:
     zero = Centres(np.array([0]), np.zeros((1, 3)), np.array([2]))
     assert (zero.unit_CD == 0).all()
+
+
+def test_halves_join_to_the_whole() -> None:
+    rows, labels = example(5)
+    halves = class_centres.class_centres(rows, class_centres.half_labels(labels))
+    whole, joined = class_centres.class_centres(rows, labels), class_centres.joined_halves(halves)
+    assert joined.labels.tolist() == whole.labels.tolist()
+    assert joined.counts.tolist() == whole.counts.tolist()
+    assert np.allclose(joined.sums_CD, whole.sums_CD)
+    assert class_centres.half_labels(np.array([-1, -1, 0]))[2] == 0
+
+
+def test_the_cosine_of_one_person_is_that_of_its_halves() -> None:
+    rng = np.random.default_rng(3)
+    labels = np.array([0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 6])
+    rows = unit(rng.normal(size=(len(labels), 6)))
+    halves = class_centres.class_centres(rows, class_centres.half_labels(labels))
+    cosines = []
+    for label in range(1, 6):
+        own = rows[labels == label]
+        one, other = unit(np.array([own[0::2].sum(axis=0), own[1::2].sum(axis=0)]))
+        cosines.append(float(one @ other))
+    assert class_centres.same_person_cosine(halves) == pytest.approx(float(np.median(cosines)))
+    few = class_centres.class_centres(rows[:16], class_centres.half_labels(labels[:16]))
+    assert np.isnan(class_centres.same_person_cosine(few))

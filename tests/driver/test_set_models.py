@@ -117,6 +117,19 @@ def test_overlap_finds_the_same_people_under_other_names(
     assert matches_csv(matches).splitlines()[0] == "label,name,other_set,other_name,by,score"
 
 
+def test_without_a_threshold_the_halves_of_a_class_set_it(
+    people: Path, model: str, tmp_path: Path
+) -> None:
+    test = write_people(tmp_path / "test", range(2, 4), prefix="someone", first=50)
+    train, other = open_specimen(people), open_specimen(test)
+    compared = [(other, measure(other))]
+    matches = match_by_model(model, None, train, measure(train), compared)
+    assert {(m.name, m.other_name) for m in matches} == {("p2", "someone2"), ("p3", "someone3")}
+    few = open_specimen(write_people(tmp_path / "few", range(3)))
+    with pytest.raises(DataError, match="--threshold"):
+        match_by_model(model, None, few, measure(few), compared)
+
+
 def test_overlap_takes_each_image_of_an_unlabelled_set_alone(
     people: Path, model: str, tmp_path: Path
 ) -> None:
