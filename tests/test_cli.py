@@ -447,7 +447,8 @@ def test_pairs_that_no_rule_can_score_are_found_before_training(
     faces: str, tmp_path: Path, capsys: Capture, place: str
 ) -> None:
     path = tmp_path / "pairs.tsv"
-    path.write_text("fold\tsame\ta\tb\n0\t1\tp00000/000.jpg\tp00000/001.jpg\n")
+    rows = ["0\t1\tp00000/000.jpg\tp00000/001.jpg", "1\t0\tp00000/000.jpg\tp00001/001.jpg"]
+    path.write_text("\n".join(["fold\tsame\ta\tb", *rows]) + "\n")
     report = {"report": {"few": report_keys(faces, str(path))}}
     sections = report if place.startswith("report") else pair_keys(faces, str(path))
     file = write_config(tmp_path, faces, **sections)
@@ -537,8 +538,8 @@ def test_several_mistakes_are_told_at_once(faces: str, tmp_path: Path, capsys: C
         (["train", "--schedule", "/none/such.toml"], "--schedule must be a schedule.toml"),
         (["trials"], "lfs-ray trials: the following arguments are required: DIR"),
         (["trials", "/none/such"], "/none/such must be a run directory"),
-        (["evaluate", "/none/c.safetensors", "/none/p"], "the checkpoint must be a readable"),
-        (["evaluate", "/", "/none/p"], "the checkpoint must be a readable file"),
+        (["evaluate", "/none/c.safetensors", "."], "the files of . must tell their protocol"),
+        (["evaluate", "/", "/none/p"], "the set must be a file or folder, nothing lies at /none"),
         (["evaluate", "c", "p", "--rule", "mine"], "lfs-ray evaluate: argument --rule"),
         (["data", "pack", "/none/such", "/none/dst"], "/none/such must be a folder of images"),
         (["data", "synthesize", "x", "--seed", "-1"], "synthetic faces: seed must be 0 to"),
@@ -693,13 +694,16 @@ def test_evaluate_scores_a_model_as_the_run_does(
     (checkpoint,) = model.parent.glob("checkpoints/*.safetensors")
     capsys.readouterr()
     for file in (model, checkpoint):
-        assert lfs_ray("evaluate", str(file), pairs, "--images", faces) == 0
-        header, row = capsys.readouterr().out.splitlines()
-        found = dict(zip(header.split(), row.split(), strict=True))
-        assert float(found["accuracy"]) == pytest.approx(expected, abs=1e-4)
-        assert (found["pairs"], found["rule"], found["flip"]) == ("8", "insightface", "sum")
-    assert lfs_ray("evaluate", str(model), pairs, "--images", faces, "--no-flip") == 0
-    assert " none " in capsys.readouterr().out
+        out = tmp_path / file.stem
+        words = ["evaluate", str(file), pairs, "--images", faces, "--out", str(out)]
+        assert lfs_ray(*words) == 0
+        (found,) = pd.read_csv(out / "table.csv").query("metric == 'accuracy'").itertuples()
+        assert found.value == pytest.approx(expected, abs=1e-9)
+        assert (found.count, found.rule, found.flip) == (8, "insightface", "sum")
+        assert f" {found.value:.4f} " in capsys.readouterr().out
+    words = ["evaluate", str(model), pairs, "--images", faces, "--no-flip", "--no-files"]
+    assert lfs_ray(*words) == 0
+    assert "flip none" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
