@@ -79,7 +79,13 @@ def _parser() -> argparse.ArgumentParser:
         "--format", default="jpeg", choices=FORMATS, help="of changed images (default jpeg)"
     )
     parser.add_argument("--quality", type=int, default=95, help="JPEG quality of changed images")
-    parser.add_argument("--threads", type=int, default=0, help="default: one a core")
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=0,
+        help="readers (default: one a core where images are changed, else one; from a slow disk "
+        "or a network more are faster)",
+    )
     parser.add_argument(
         "--restart", action="store_true", help="begin again, whatever was interrupted"
     )

@@ -64,7 +64,9 @@ def pack(
             packed set: images are aligned by them, to `size_px` or 112. "" aligns none.
         image_format: "jpeg" or "png", for changed images.
         quality: JPEG quality of changed images, 1 to 100.
-        threads: Threads that read and change images; 0: one a core.
+        threads: Threads that read and change images. 0: one a core where images are changed; one
+            where they are only read, as small files that the system has at hand come fastest so
+            (from a slow disk or a network, ask for more).
         restart: Begin again instead of going on with what a failure left.
         watch: Called now and then with images done and images in all.
         opening: How the sources are to be read: `kind`, `list_file` and the other options of
@@ -107,9 +109,13 @@ def pack_source(
     }
     with unfinished_directory(dst, plan, restart=restart) as folder:
         try:
-            return _fill(folder, source, changes, threads or len(os.sched_getaffinity(0)), watch)
+            return _fill(folder, source, changes, threads or _threads(changes), watch)
         except (OSError, lmdb.Error) as error:
             raise DataError(_failure(dst, error)) from None
+
+
+def _threads(changes: ImageChanges) -> int:
+    return 1 if changes.facts() is None else len(os.sched_getaffinity(0))
 
 
 def _fill(

@@ -26,8 +26,10 @@ from lfs_ray.data.list_parsing import BYTE_ORDER_MARK
 from lfs_ray.data.packed_files import (
     DECODED_SAMPLE,
     INDEX_NAME,
+    LABELS_NAME,
     LIST_NAME,
     LMDB_NAME,
+    MANIFEST_NAME,
     manifest_of,
     write_labels,
     write_manifest,
@@ -137,7 +139,8 @@ class PackedWriter:
         for place in range(0, len(index), max(1, len(index) // DECODED_SAMPLE)):
             store.image(index.encoded(place).decode())
         if self._durable:
-            sync_folder(self._folder)
+            # The others are on disk already.
+            sync_files(self._folder / LABELS_NAME, self._folder / MANIFEST_NAME, self._folder)
         return manifest
 
     def _continue(self) -> None:
@@ -224,9 +227,9 @@ def _check_classes(class_names: Sequence[str], images_of_class: NDArray[np.int64
         raise DataError(f'every class must have an image, class "{name}" has none')
 
 
-def sync_folder(folder: Path) -> None:
-    """Have the files of a folder, and their names, outlast a loss of power."""
-    for place in (*(file for file in folder.iterdir() if file.is_file()), folder):
+def sync_files(*places: Path) -> None:
+    """Have files, and the names in folders, outlast a loss of power."""
+    for place in places:
         number = os.open(place, os.O_RDONLY)
         try:
             os.fsync(number)

@@ -18,7 +18,7 @@ from lfs_ray.data.packing.source import Record
 from lfs_ray.errors import DataError
 
 BLOCK_RECORDS = 40
-SHARD_RECORDS = 10_000
+SHARD_RECORDS = 5_000
 SHARD_BYTES = 128 << 20
 MAX_KEY_BYTES = 511
 _SIZES_KEPT = 2
@@ -37,8 +37,10 @@ class Block:
     """Their lines of the list."""
     sizes_hw: frozenset[tuple[int, int]]
     """Heights and widths in pixels."""
-    digest: bytes
-    """SHA-256 of lines and values."""
+
+    def digest(self) -> bytes:
+        """SHA-256 of lines and values."""
+        return block_digest(self.lines, self.values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +92,7 @@ def as_block(records: Sequence[Record], num_classes: int) -> Block:
         keys.append(key)
         values.append(datum.encode(image, label))
         lines.append(b"%b %d\n" % (key, label))
-    text = b"".join(lines)
-    return Block(keys, values, text, frozenset(sizes), block_digest(text, values))
+    return Block(keys, values, b"".join(lines), frozenset(sizes))
 
 
 def block_digest(lines: bytes, values: Iterable[bytes | memoryview]) -> bytes:
@@ -152,5 +153,5 @@ def describe(blocks: Sequence[Block], first: int, list_start: int) -> Shard:
         sum(len(block.keys) for block in blocks),
         list_start + sum(len(block.lines) for block in blocks),
         tuple(sizes[:_SIZES_KEPT]),
-        hashlib.sha256(b"".join(block.digest for block in blocks)).hexdigest(),
+        hashlib.sha256(b"".join(block.digest() for block in blocks)).hexdigest(),
     )

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from lfs_ray.data.packed_writer import BOOKS_NAME, forget_books
+from lfs_ray.data.packed_writer import BOOKS_NAME, forget_books, sync_files
 from lfs_ray.data.writer import refuse_existing
 from lfs_ray.errors import DataError
 
@@ -137,8 +137,4 @@ def _finish(folder: Path, target: Path) -> None:
         refuse_existing(target)  # another program was faster
         raise
     forget_books(target)
-    parent = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(parent)
-    finally:
-        os.close(parent)
+    sync_files(target.parent)

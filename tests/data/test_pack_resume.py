@@ -104,7 +104,7 @@ PLACES: list[tuple[object, str, int]] = [
     (GrowingLmdb, "put", 5),
     (packed_writer, "write_table", 0),
     (packed_writer, "write_manifest", 0),
-    (packed_writer, "sync_folder", 0),
+    (packed_writer, "sync_files", 0),
     (os, "rename", 0),
 ]
 

@@ -71,7 +71,7 @@ def test_a_block_is_what_is_stored() -> None:
     assert block.lines == b"p0/0000.png 0\np1/0001.png 1\np0/0002.png 0\n"
     assert [datum.decode(value).data for value in block.values] == [r.image for r in records]
     assert block.sizes_hw == {(8, 8)}
-    assert block.digest == hashlib.sha256(block.lines + b"".join(block.values)).digest()
+    assert block.digest() == hashlib.sha256(block.lines + b"".join(block.values)).digest()
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_records_that_are_refused(record: Record, message: str) -> None:
 
 def blocks_of(sizes: list[int]) -> list[Block]:
     return [
-        Block([b"k"] * size, [b"12345"] * size, b"k 0\n" * size, frozenset([(1, size)]), b"d")
+        Block([b"k"] * size, [b"12345"] * size, b"k 0\n" * size, frozenset([(1, size)]))
         for size in sizes
     ]
 
@@ -118,8 +118,10 @@ def test_cutting_again_from_the_start_of_a_shard_gives_the_same_shards() -> None
 
 
 def test_description_of_a_shard() -> None:
-    shard = describe(blocks_of([3, 1, 2]), 100, 1000)
-    assert shard == Shard(100, 6, 1024, ((1, 1), (1, 2)), hashlib.sha256(b"ddd").hexdigest())
+    blocks = blocks_of([3, 1, 2])
+    shard = describe(blocks, 100, 1000)
+    digest = hashlib.sha256(b"".join(block.digest() for block in blocks)).hexdigest()
+    assert shard == Shard(100, 6, 1024, ((1, 1), (1, 2)), digest)
     copy = Shard.from_json(
         {key: [list(size) for size in value] if isinstance(value, tuple) else value
          for key, value in shard.as_json().items()}

@@ -252,7 +252,8 @@ def test_parts_of_a_set_make_the_whole(
 def test_images_as_they_are_stored(three: list[str]) -> None:
     some = open_faces(three).select(np.array([8, 1, 5]))
     order = np.array([5, 0, 6, 2])
-    blobs = [bytes(blob) for blob in some.encoded(order) if blob is not None]
+    with some.encoded(order) as found:
+        blobs = [bytes(blob) for blob in found if blob is not None]
     expected = [encoded(pixels_of(number, 8), "PNG") for number in (20, 1, 21, 12)]
     assert blobs == expected
 
