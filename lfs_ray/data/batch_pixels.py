@@ -7,8 +7,8 @@ broken, goes through `image`, which knows every format and names what it refuses
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import repeat
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -37,8 +37,10 @@ class LabelledImages(Protocol):
 class EncodedImages(Protocol):
     """Images that can also be had as they are stored."""
 
-    def encoded(self, indices: NDArray[np.int64]) -> Iterator[memoryview | None]:
-        """Encoded image of each index, valid until the iterator ends; None: only `image` can."""
+    def encoded(
+        self, indices: NDArray[np.int64]
+    ) -> AbstractContextManager[Sequence[memoryview | None]]:
+        """Encoded image of each index, valid inside of the context; None: only `image` can."""
 
 
 def fill(
@@ -61,54 +63,63 @@ def fill(
         Why a place has no pixels, of those that have none.
     """
     failures: dict[int, DataError] = {}
-    encoded = faces.encoded(indices) if isinstance(faces, EncodedImages) else repeat(None)
-    decoder = _JpegDecoder(images_BHWC, colour)
-    places = zip(indices.tolist(), flips.tolist(), encoded, strict=False)
-    for place, (index, flip, blob) in enumerate(places):
-        if blob is not None and decoder.decode(blob, flip, place):
-            continue
+    decoded = _decode_jpegs(images_BHWC, faces, indices, flips, colour)
+    for place in np.flatnonzero(~decoded).tolist():
         try:
-            pixels = resize_image(faces.image(index, colour), images_BHWC.shape[1])
+            pixels = resize_image(faces.image(int(indices[place]), colour), images_BHWC.shape[1])
         except DataError as error:
             failures[place] = error
             continue
-        _put(pixels, flip, images_BHWC[place])
+        _put(pixels, flips[place], images_BHWC[place])
     return failures
 
 
-class _JpegDecoder:
-    """Decodes JPEGs that have the size of a batch straight into it.
+def _decode_jpegs(
+    images_BHWC: NDArray[np.uint8],
+    faces: LabelledImages,
+    indices: NDArray[np.int64],
+    flips: NDArray[np.bool_],
+    colour: str,
+) -> NDArray[np.bool_]:
+    """Decode the JPEGs that have the size of the batch straight into it; tells which ones.
 
     An image to mirror is decoded in the other colour order, then the bytes of each row are put
     in reverse order, which mirrors it and swaps red and blue. Words in reverse order, each with
     its bytes swapped, are ten times faster than pixels in reverse order; and from a small array
     back to where the image was, in the core's cache, twice as fast as from there to the batch.
     """
+    decoded = np.zeros(len(indices), np.bool_)
+    if not isinstance(faces, EncodedImages):
+        return decoded
+    spaces, shape = (colour.upper(), _OTHER[colour].upper()), images_BHWC.shape[1:]
+    words, some_words, mirrored = _row_words(images_BHWC)
+    with faces.encoded(indices) as blobs:
+        for place, (blob, flip) in enumerate(zip(blobs, flips.tolist(), strict=True)):
+            if blob is None:
+                continue
+            try:
+                pixels = simplejpeg.decode_jpeg(blob, spaces[flip], buffer=images_BHWC[place])
+            except REFUSED:
+                continue
+            if pixels.shape != shape:
+                continue
+            if flip:
+                some_words[:] = words[place]
+                words[place] = mirrored
+            decoded[place] = True
+    return decoded
 
-    def __init__(self, images_BHWC: NDArray[np.uint8], colour: str) -> None:
-        batch, height, width, channels = images_BHWC.shape
-        row_bytes = width * channels
-        word = next(size for size in _WORDS if row_bytes % size == 0)
-        self._images_BHWC = images_BHWC
-        self._spaces = colour.upper(), _OTHER[colour].upper()
-        self._words = images_BHWC.reshape(batch, height, row_bytes).view(f"<u{word}")
-        self._copy = np.empty((height, row_bytes // word), f"<u{word}")
-        self._mirrored = self._copy.view(f">u{word}")[:, ::-1]
 
-    def decode(self, blob: memoryview, flip: bool, place: int) -> bool:
-        """Whether `blob` is a JPEG of the right size, and now at its place."""
-        image_HWC = self._images_BHWC[place]
-        try:
-            pixels = simplejpeg.decode_jpeg(blob, self._spaces[flip], buffer=image_HWC)
-        except REFUSED:
-            return False
-        if pixels.shape != image_HWC.shape:
-            return False
-        if flip:
-            words = self._words[place]
-            self._copy[:] = words
-            words[:] = self._mirrored
-        return True
+def _row_words(
+    images_BHWC: NDArray[np.uint8],
+) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint64]]:
+    """Images as words, an array for the words of one, and that array with all rows reversed."""
+    batch, height, width, channels = images_BHWC.shape
+    row_bytes = width * channels
+    word = next(size for size in _WORDS if row_bytes % size == 0)
+    some_words = np.empty((height, row_bytes // word), f"<u{word}")
+    words = images_BHWC.reshape(batch, height, row_bytes).view(some_words.dtype)
+    return words, some_words, some_words.view(f">u{word}")[:, ::-1]
 
 
 def _put(pixels: Pixels, flip: bool, out_HWC: Pixels) -> None:

@@ -8,8 +8,8 @@ memory-mapped files (`key_index`); a set of its own holds 8 bytes an image for i
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import overload
 
@@ -108,18 +108,19 @@ class FaceSet:
         place, row = self._place_of(index)
         return self.stores[place].image(self.indexes[place].encoded(row).decode(), colour)
 
-    def encoded(self, indices: NDArray[np.int64]) -> Iterator[memoryview | None]:
-        """Encoded image of each of `indices`, not copied, valid until the iterator ends.
+    @contextmanager
+    def encoded(self, indices: NDArray[np.int64]) -> Iterator[list[memoryview | None]]:
+        """Encoded image of each of `indices`, not copied, to be read inside of the context.
 
         None stands for what only `image` reads or refuses: a missing key, raw planes.
         """
-        readers: dict[int, Callable[[bytes], memoryview | None]] = {}
         places, rows = self._places_of(indices)
         with ExitStack() as opened:
-            for place, row in zip(places.tolist(), rows.tolist(), strict=True):
-                if place not in readers:
-                    readers[place] = opened.enter_context(self.stores[place].reading())
-                yield readers[place](self.indexes[place].encoded(row))
+            streams = []
+            for place, (store, index) in enumerate(zip(self.stores, self.indexes, strict=True)):
+                keys = index.each(rows[places == place])
+                streams.append(iter(opened.enter_context(store.encoded(keys))))
+            yield [next(streams[place]) for place in places.tolist()]
 
     def key(self, index: int) -> str:
         """Key of image `index` within its source."""

@@ -16,7 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfs_ray.data.augment import AugmentedStream
+from lfs_ray.data.batch_memory import BatchMemory
 from lfs_ray.data.batch_pixels import LabelledImages, fill
+from lfs_ray.data.decode import Pixels
 from lfs_ray.data.prefetch import ordered_map
 from lfs_ray.errors import DataError
 
@@ -76,9 +78,12 @@ def batches(
             f"{batch_size}, {size_px}, {threads}, {len(flips)} and {len(indices)}"
         )
 
+    memory = BatchMemory((batch_size, size_px, size_px, 3))
+
     def load(start: int) -> _Decoded:
         part = slice(start, start + batch_size)
-        decoded = _decode(faces, indices[part], flips[part], size_px, colour)
+        images_BHWC = memory.array()[: len(indices[part])]
+        decoded = _decode(images_BHWC, faces, indices[part], flips[part], colour)
         if augment is not None:
             augment.change(decoded.images_BHWC, start + decoded.places)
         return decoded
@@ -119,7 +124,8 @@ def decode_all(
 
     def load(start: int) -> NDArray[np.uint8]:
         part = slice(start, start + _DECODED_AT_ONCE)
-        decoded = _decode(faces, indices[part], flips[part], size_px, colour)
+        images_BHWC = np.empty((len(indices[part]), size_px, size_px, 3), np.uint8)
+        decoded = _decode(images_BHWC, faces, indices[part], flips[part], colour)
         if decoded.failures:
             raise decoded.failures[0][1]
         return decoded.images_BHWC
@@ -142,14 +148,13 @@ class _Decoded:
 
 
 def _decode(
+    images_BHWC: Pixels,
     faces: LabelledImages,
     indices: NDArray[np.int64],
     flips: NDArray[np.bool_],
-    size_px: int,
     colour: str,
 ) -> _Decoded:
-    """Decode the images of one batch, on one thread."""
-    images_BHWC = np.empty((len(indices), size_px, size_px, 3), np.uint8)
+    """Decode the images of one batch, on one thread, into the array given."""
     bad = fill(images_BHWC, faces, indices, flips, colour)
     failures = [(int(indices[place]), error) for place, error in bad.items()]
     places = np.delete(np.arange(len(indices)), list(bad))

@@ -8,7 +8,7 @@ the LMDB is opened at the first read.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -127,22 +127,22 @@ class LmdbStore:
             raise DataError(f'image "{key}" in {self.path}: {error}') from None
 
     @contextmanager
-    def reading(self) -> Iterator[Callable[[bytes], memoryview | None]]:
-        """Many quick reads: gives a function from a key (UTF-8) to its encoded image, not copied.
+    def encoded(self, keys: Iterable[bytes]) -> Iterator[list[memoryview | None]]:
+        """Encoded image of each key (UTF-8), not copied: it lies in the LMDB's memory map.
 
-        It returns None where `image` has to look: no such key, raw planes, an unusual record. What
-        it returns lies in the LMDB's memory map and ends with the context.
+        None stands for what `image` has to look at: no such key, raw planes, an unusual record.
+        Images may be read inside of the context.
         """
         with self._environment().begin(buffers=True) as txn:
 
-            def read(key: bytes) -> memoryview | None:
+            def image_of(key: bytes) -> memoryview | None:
                 try:
                     value = txn.get(key)
                 except lmdb.Error:  # `image` says what is wrong with the key
                     return None
                 return None if value is None else datum.encoded_part(value)
 
-            yield read
+            yield [image_of(key) for key in keys]
 
     def missing(self, keys: Iterator[str]) -> list[str]:
         """Those of `keys` without a record, in their order; a million keys a second or two."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from image_samples import pixels_of
@@ -184,6 +185,25 @@ def test_no_process_is_started(packed: Path, monkeypatch: pytest.MonkeyPatch) ->
     next(iterator)
     assert (children.read_text() if children.exists() else "") == before
     iterator.close()
+
+
+@pytest.mark.parametrize("keep", ["all", "parts", "tensors"])
+def test_what_is_kept_of_a_batch_stays_as_it_is(keep: str) -> None:
+    faces = Numbered(50)
+    part_of = {
+        "all": lambda pixels: pixels,
+        "parts": lambda pixels: pixels[1:, 1:3],
+        "tensors": torch.from_numpy,
+    }[keep]
+    indices = np.arange(200) % 50
+    flips = np.zeros(200, np.bool_)
+    kept = []
+    for batch in batches(faces, indices, flips, batch_size=4, size_px=4, threads=2):
+        kept.append((batch.labels_B, part_of(batch.images_BHWC)))
+        del batch
+    for labels_B, pixels in kept:
+        numbers = np.asarray(pixels)[:, 1, 2, 0].tolist()
+        assert numbers == (labels_B // 10)[-len(numbers) :].tolist()
 
 
 def test_memory_is_that_of_a_few_batches() -> None:
