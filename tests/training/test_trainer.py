@@ -176,7 +176,12 @@ def test_a_loss_that_explodes_fails_the_trial(faces: str, material: Material) ->
 
 
 def test_a_checkpoint_says_what_model_it_is_of(trainer: Trainer) -> None:
+    trainer.train(SPEC, None)
     assert model_of(trainer.facts(), name="c") == trainer.config.model
+    assert trainer.facts()["sub_centers"] == 1
+    one = LossConfig(name="sub_center_arcface", options=("sub_centers=2",))
+    trainer.train(replace(SPEC, loss=one, theta=(), space=""), None)
+    assert trainer.facts()["sub_centers"] == 2
 
 
 def test_a_searched_loss_is_built_from_theta_in_its_space(trainer: Trainer) -> None:
