@@ -19,7 +19,8 @@ class JoinedSource:
     """One source after the other.
 
     Args:
-        sources: Sources by name, two or more; keys and class names get `name/` before them.
+        sources: Sources by name, two or more. Keys and class names get `name/` before them, keys
+            without a folder `name:`: a key's last folder is the person, which no source is.
 
     Raises:
         DataError: A source holds no images.
@@ -54,7 +55,7 @@ class JoinedSource:
             before = self._ends[place] - len(self._sources[place])
             offset, name = self._offsets[place], self._names[place]
             records += [
-                Record(f"{name}/{record.key}", record.image, offset + record.label)
+                Record(_joined_key(name, record.key), record.image, offset + record.label)
                 for record in self._sources[place].read(start - before, end - before)
             ]
             start = end
@@ -72,6 +73,10 @@ class JoinedSource:
             }
             for name, offset, source in zip(self._names, self._offsets, self._sources, strict=True)
         ]
+
+
+def _joined_key(name: str, key: str) -> str:
+    return f"{name}/{key}" if "/" in key else f"{name}:{key}"
 
 
 def refuse_empty(name: str, source: ImageSource) -> None:

@@ -136,7 +136,7 @@ def labels_named(train: Specimen, names: Sequence[str], place: str) -> tuple[set
     """Labels of the identities that a list names, and the lines that name none.
 
     A line is the name of an identity as it stands; else a name that differs in case, blanks and
-    underscores only; else a label.
+    underscores only, of a joined set without the source before it; else a label.
 
     Raises:
         DataError: No line names an identity.
@@ -150,7 +150,9 @@ def labels_named(train: Specimen, names: Sequence[str], place: str) -> tuple[set
     found: set[int] = set()
     unknown: list[str] = []
     for name in names:
-        labels = exact.get(name) or (plain.get(plain_name(name)) if plain_name(name) else None)
+        labels = exact.get(name)
+        if not labels and "/" not in name and (alike := plain_name(name)):
+            labels = plain.get(alike)
         if not labels and name.isdecimal() and int(name) in identities:
             labels = [int(name)]
         found.update(labels or ())

@@ -12,6 +12,7 @@ from memory_source import MemorySource, memory_source, some_records
 from lfs_ray.data.image_changes import ImageChanges
 from lfs_ray.data.joined_source import JoinedSource, names_of
 from lfs_ray.data.pack import pack, pack_source
+from lfs_ray.data.pairs import person_of
 from lfs_ray.data.sources import open_faces
 from lfs_ray.errors import DataError
 
@@ -46,6 +47,14 @@ def test_labels_and_keys() -> None:
         ("c", 8, 2, 3),
     ]
     assert table[0]["kind"] == "memory"
+
+
+def test_a_source_is_no_person() -> None:
+    bare = [record._replace(key=f"{place:08d}") for place, record in enumerate(some_records(3))]
+    sources = {"records": MemorySource(bare, ["1"] * 7), "folders": memory_source(2)}
+    keys = [record.key for record in JoinedSource(sources).read(0, 5)]
+    assert keys[:3] == ["records:00000000", "records:00000001", "records:00000002"]
+    assert [person_of(key) for key in keys] == ["", "", "", "p0", "p1"]
 
 
 @given(st.integers(0, 14), st.integers(0, 14))

@@ -10,6 +10,7 @@ import pytest
 import sick_sets
 from hypothesis import given
 from hypothesis import strategies as st
+from image_samples import encoded
 from sick_sets import files, fresh_copy, packed, pixels_of
 
 from lfs_ray.data.class_centres import Centres
@@ -24,6 +25,7 @@ from lfs_ray.data.overlap import (
     match_names,
     read_names,
 )
+from lfs_ray.data.pack import pack
 from lfs_ray.data.sources import open_faces
 from lfs_ray.errors import DataError
 
@@ -93,6 +95,26 @@ def test_plain_names_are_a_form_of_their_own(name: str) -> None:
 
 def test_numbers_are_no_names() -> None:
     assert shared_names({0: "0001", 1: "ann"}, ["0001", "ANN"]) == [(1, "ann", "ANN")]
+    assert shared_names({0: "a/0001", 1: "ann"}, ["b/0001"]) == []
+
+
+def test_names_of_joined_sets_are_compared_without_the_source(tmp_path: Path) -> None:
+    for source, people in (("one", ("ann", "bob")), ("two", ("ann", "cy"))):
+        for person in people:
+            (tmp_path / source / person).mkdir(parents=True)
+            (tmp_path / source / person / "0.png").write_bytes(
+                encoded(np.zeros((8, 8, 3), np.uint8), "PNG")
+            )
+    pack([tmp_path / "one", tmp_path / "two"], tmp_path / "joined")
+    train = open_specimen(tmp_path / "joined")
+    found = match_names(train, "list", ["Ann", "x/cy"])
+    assert [(match.name, match.other_name) for match in found] == [
+        ("one/ann", "Ann"),
+        ("two/ann", "Ann"),
+        ("two/cy", "x/cy"),
+    ]
+    assert labels_named(train, ["ann"], "list") == ({0, 2}, [])
+    assert labels_named(train, ["two/ann", "x/bob"], "list") == ({2}, ["x/bob"])
 
 
 def centres(rows: list[list[float]]) -> Centres:

@@ -17,14 +17,15 @@ _BETWEEN_WORDS = re.compile(r"[\s_.\-']+")
 def plain_name(name: str) -> str:
     """A name as names are compared: case, blanks, underscores, dots and hyphens don't count.
 
-    A bare number is the number of a class, no name: it gives "".
+    A bare number is the number of a class, no name: it gives "". Classes of joined sets are named
+    `source/name`: only what comes last is the name.
 
     >>> plain_name("Jean-Luc_PICARD ") == plain_name("jean luc picard")
     True
-    >>> plain_name("0017")
+    >>> plain_name("casia/0017")
     ''
     """
-    plain = _BETWEEN_WORDS.sub(" ", name.casefold()).strip()
+    plain = _BETWEEN_WORDS.sub(" ", name.rpartition("/")[2].casefold()).strip()
     return "" if plain.replace(" ", "").isdigit() else plain
 
 
@@ -43,9 +44,9 @@ def shared_names(
     """Label, own name and other name of each identity whose name is among `others`."""
     known = by_plain_name(others)
     return [
-        (label, name, known[plain_name(name)])
+        (label, name, known[plain])
         for label, name in identities.items()
-        if plain_name(name) in known
+        if (plain := plain_name(name)) in known
     ]
 
 
