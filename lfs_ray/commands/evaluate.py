@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from lfs_ray.commands.parser import make_parser
+from lfs_ray.commands.parser import at_least, make_parser, share
 from lfs_ray.commands.progress import shown_progress
 from lfs_ray.data.pair_lists import FORMATS
 from lfs_ray.driver.evaluate.request import EvaluationRequest
@@ -35,12 +35,17 @@ def run(args: list[str]) -> None:
         choices=[*RULE_NAMES, "all"],
         help="rule of the 10-fold accuracy, may be repeated; default: insightface",
     )
-    add("--far", type=float, action="append", metavar="F", help="false accept rate, repeatable")
+    add("--far", type=share, action="append", metavar="F", help="false accept rate, repeatable")
     add("--no-flip", action="store_true", help="without the mirrors' embeddings")
     add("--single-shot", action="store_true", help="re-identification: CUHK03's CMC, too")
-    add("--shuffle-folds", type=int, metavar="SEED", help="deal the pairs anew to the folds")
+    add(
+        "--shuffle-folds",
+        type=at_least(0),
+        metavar="SEED",
+        help="deal the pairs anew to the folds",
+    )
     add("--skip-missing", action="store_true", help="leave out pairs without their images")
-    add("--threads", type=int, default=1, help="decoding threads")
+    add("--threads", type=at_least(1), default=1, help="decoding threads")
     add("--out", default="", metavar="DIR", help="new directory for table and pictures")
     add("--no-files", action="store_true", help="print the table only")
     options = parser.parse_args(args)
@@ -53,7 +58,7 @@ def run(args: list[str]) -> None:
         format=options.format,
         distractors=options.distractors,
         rules=RULE_NAMES if "all" in rules else tuple(dict.fromkeys(rules)),
-        fars=tuple(options.far or ()),
+        fars=tuple(dict.fromkeys(options.far or ())),
         flip=not options.no_flip,
         single_shot=options.single_shot,
         shuffle_seed=options.shuffle_folds,

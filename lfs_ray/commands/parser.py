@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from typing import NoReturn
 
 from lfs_ray.commands.catalogue import COMMANDS
@@ -29,3 +30,29 @@ def make_parser(command: str, more: str = "") -> argparse.ArgumentParser:
         epilog=more,
         allow_abbrev=False,
     )
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """Reader of an option that is a whole number of `least` or more."""
+
+    def read(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            number = least - 1
+        if number < least:
+            raise argparse.ArgumentTypeError(f"must be a whole number >= {least}, got {text!a}")
+        return number
+
+    return read
+
+
+def share(text: str) -> float:
+    """An option that is a share: a number from 0 to 1."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"must be a number from 0 to 1, got {text!a}")
+    return number

@@ -239,7 +239,7 @@ def test_an_array_of_objects_is_not_unpickled(tmp_path: Path) -> None:
     folder.mkdir()
     np.save(folder / "embeddings.npy", np.array([{"a": 1}], object), allow_pickle=True)
     (folder / "keys.txt").write_text("a\n")
-    with pytest.raises(DataError, match=r"must be a \.npy file of numbers"):
+    with pytest.raises(DataError, match=r"must be a whole \.npy file of floats: it is cut off"):
         open_embeddings(str(folder), flip=True)
 
 

@@ -184,7 +184,8 @@ def _matrix(path: Path) -> npt.NDArray[np.floating]:
     try:
         rows = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
-        raise DataError(f"{path} must be a .npy file of numbers ({error})") from None
+        why = "it is cut off or no .npy file" if isinstance(error, ValueError) else str(error)
+        raise DataError(f"{path} must be a whole .npy file of floats: {why}") from None
     if rows.ndim != 2 or not np.issubdtype(rows.dtype, np.floating):
         raise DataError(
             f"{path} must hold floats (images, dimensions), found {rows.dtype} {rows.shape}"
