@@ -8,6 +8,8 @@ changed does not depend on batches, threads, a resume, or on which other changes
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +17,8 @@ from numpy.typing import NDArray
 
 from lfs_ray.data.colour_change import jitter_colour, to_grey
 from lfs_ray.data.decode import Pixels
-from lfs_ray.data.resampling import crop_matrices, low_resolution_matrix, resample
+from lfs_ray.data.resampling import FEW, Room, resample
+from lfs_ray.data.resampling_weights import low_resolution_weights, write_crop_weights
 from lfs_ray.seeds import derive_seed
 
 DOWN = ("nearest", "box", "bilinear", "bicubic")
@@ -70,7 +73,7 @@ class Augmentation:
 
 
 class AugmentedStream:
-    """The changes of the images of a stretch of the stream.
+    """The changes of the images of a stretch of the stream, all of one size.
 
     Args:
         augmentation: Which changes.
@@ -86,6 +89,7 @@ class AugmentedStream:
         self._seed = derive_seed(int(seed), "augment")
         self._start = int(start)
         self._colour = colour
+        self._rooms: list[Room] = []
 
     def change(self, images_BHWC: Pixels, offsets_B: NDArray[np.int64]) -> None:
         """Change images in place.
@@ -98,16 +102,27 @@ class AugmentedStream:
             return
         wanted, chances_BN = self._augmentation, self._uniform(offsets_B)
         size = images_BHWC.shape[1]
-        if len(on := np.flatnonzero(chances_BN[:, 0] < wanted.crop_probability)):
-            images_BHWC[on] = crop(images_BHWC[on], chances_BN[on, 1:5], wanted.crop_scale_min)
-        if len(on := np.flatnonzero(chances_BN[:, 5] < wanted.low_resolution_probability)):
-            low = low_sides(size, chances_BN[on, 6], wanted.low_resolution_min)
-            images_BHWC[on] = lower_resolution(images_BHWC[on], low, chances_BN[on, 7:9])
-        if len(on := np.flatnonzero(chances_BN[:, 9] < wanted.colour_jitter_probability)):
-            factors = 1 + wanted.colour_jitter_strength * (2 * chances_BN[on, 10:13] - 1)
-            images_BHWC[on] = jitter_colour(images_BHWC[on], factors, colour=self._colour)
-        if len(on := np.flatnonzero(chances_BN[:, 13] < wanted.grey_probability)):
-            images_BHWC[on] = to_grey(images_BHWC[on], colour=self._colour)
+        with self._lent_room(size) as room:
+            for few, chances in _chosen(chances_BN, 0, wanted.crop_probability):
+                crop(images_BHWC, few, chances[:, 1:5], wanted.crop_scale_min, room)
+            for few, chances in _chosen(chances_BN, 5, wanted.low_resolution_probability):
+                low_N = low_sides(size, chances[:, 6], wanted.low_resolution_min)
+                lower_resolution(images_BHWC, few, low_N, chances[:, 7:9], room)
+            for few, chances in _chosen(chances_BN, 9, wanted.colour_jitter_probability):
+                factors_N3 = 1 + wanted.colour_jitter_strength * (2 * chances[:, 10:13] - 1)
+                jitter_colour(images_BHWC, few, factors_N3, room, colour=self._colour)
+            for few, _ in _chosen(chances_BN, 13, wanted.grey_probability):
+                to_grey(images_BHWC, few, room, colour=self._colour)
+
+    @contextmanager
+    def _lent_room(self, size: int) -> Iterator[Room]:
+        """Room that no other thread uses meanwhile."""
+        try:
+            room = self._rooms.pop()
+        except IndexError:
+            room = Room(size)
+        yield room
+        self._rooms.append(room)
 
     def _uniform(self, offsets_B: NDArray[np.int64]) -> NDArray[np.float64]:
         """Numbers in [0, 1), 16 for each image, by its position alone."""
@@ -118,18 +133,36 @@ class AugmentedStream:
         return np.asarray((raw[offsets_B - first] >> np.uint64(11)) * _UNIT)
 
 
-def crop(images_NHWC: Pixels, chances_N4: NDArray[np.float64], scale_min: float) -> Pixels:
-    """Stretch a random part of each image to the whole, linearly.
+def _chosen(
+    chances_BN: NDArray[np.float64], column: int, probability: float
+) -> Iterator[tuple[list[int], NDArray[np.float64]]]:
+    """Places of the images to change, a few at a time, and their numbers."""
+    places = np.flatnonzero(chances_BN[:, column] < probability)
+    for start in range(0, len(places), FEW):
+        few = places[start : start + FEW]
+        yield few.tolist(), chances_BN[few]
+
+
+def crop(
+    images_BHWC: Pixels,
+    places: Sequence[int],
+    chances_N4: NDArray[np.float64],
+    scale_min: float,
+    room: Room,
+) -> None:
+    """Stretch a random part of each of a few images to the whole, linearly, in place.
 
     Area uniform from `scale_min` to 1, aspect log-uniform as far as the part fits, place uniform;
     whole pixels. With `scale_min` 1 the part is the whole.
 
     Args:
-        images_NHWC: (N, S, S, 3) uint8.
+        images_BHWC: (B, S, S, 3) uint8.
+        places: Which of them, up to FEW.
         chances_N4: Numbers in [0, 1) that decide area, aspect, left and top.
         scale_min: Least share of the area.
+        room: Arrays to work in.
     """
-    size = images_NHWC.shape[1]
+    size, few = room.size_px, slice(len(places))
     area_N = 1 - chances_N4[:, 0] * (1 - scale_min)
     widest_N = np.log(np.minimum(_ASPECT_MAX, 1 / area_N))
     aspect_N = np.exp((2 * chances_N4[:, 1] - 1) * widest_N)
@@ -137,8 +170,9 @@ def crop(images_NHWC: Pixels, chances_N4: NDArray[np.float64], scale_min: float)
     heights_N = _whole(size * np.sqrt(area_N / aspect_N), size)
     lefts_N = (chances_N4[:, 2] * (size - widths_N + 1)).astype(np.int64)
     tops_N = (chances_N4[:, 3] * (size - heights_N + 1)).astype(np.int64)
-    rows_NSS = crop_matrices(tops_N, heights_N, size)
-    return resample(images_NHWC, rows_NSS, crop_matrices(lefts_N, widths_N, size))
+    write_crop_weights(tops_N, heights_N, room.rows_NSS[few])
+    write_crop_weights(lefts_N, widths_N, room.columns_NSS[few])
+    resample(images_BHWC, places, room)
 
 
 def low_sides(size: int, chances_N: NDArray[np.float64], share_min: float) -> NDArray[np.int64]:
@@ -147,19 +181,19 @@ def low_sides(size: int, chances_N: NDArray[np.float64], share_min: float) -> ND
 
 
 def lower_resolution(
-    images_NHWC: Pixels, low_N: NDArray[np.int64], chances_N2: NDArray[np.float64]
-) -> Pixels:
-    """Reduce each image to its side `low_N` by a filter of DOWN, and enlarge it by one of UP."""
-    size = images_NHWC.shape[1]
+    images_BHWC: Pixels,
+    places: Sequence[int],
+    low_N: NDArray[np.int64],
+    chances_N2: NDArray[np.float64],
+    room: Room,
+) -> None:
+    """Reduce a few images to their sides by a filter of DOWN, enlarge them by one of UP."""
     downs = (chances_N2[:, 0] * len(DOWN)).astype(np.int64).tolist()
     ups = (chances_N2[:, 1] * len(UP)).astype(np.int64).tolist()
-    matrices_NSS = np.stack(
-        [
-            low_resolution_matrix(size, low, DOWN[down], UP[up])
-            for low, down, up in zip(low_N.tolist(), downs, ups, strict=True)
-        ]
-    )
-    return resample(images_NHWC, matrices_NSS, matrices_NSS)
+    for image, (low, down, up) in enumerate(zip(low_N.tolist(), downs, ups, strict=True)):
+        weights_SS = low_resolution_weights(room.size_px, low, DOWN[down], UP[up])
+        room.rows_NSS[image] = room.columns_NSS[image] = weights_SS
+    resample(images_BHWC, places, room)
 
 
 def _whole(lengths_N: NDArray[np.float64], size: int) -> NDArray[np.int64]:

@@ -1,7 +1,7 @@
-"""Many images resampled at once, each by its own pair of matrices: crop and low resolution.
+"""Several images resampled at once, each by its own pair of matrices.
 
-Data flow: `augment` -> here -> pixels of the batch. Along an axis every resampling is a matrix;
-two batched products do a group of images, where a loop over images would resize one after another.
+Data flow: `augment` with weights of `resampling_weights` -> here -> pixels of the batch. Along an
+axis every resampling is a matrix, and two batched products resample a group of images.
 
 Weights are whole multiples of 2**-15 and pixels whole numbers up to 255. So every partial sum of
 a product is exact in float32: the result is the same bits on every machine, whatever the order of
@@ -10,17 +10,14 @@ summation or the library. After each axis pixels are rounded, as Pillow does.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import lru_cache
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lfs_ray.data.decode import Pixels
 
-_UNIT = 2.0**15
-_KEPT = 1024
-_AT_ONCE = 4  # their planes stay in a core's cache
+FEW = 4  # images at once: their planes stay in a core's cache
 _LINES = 16  # new lines of an image that one product gives, from the old ones that they need
 # OpenBLAS calculates a product of more multiplications than these on threads of its own; several
 # of our threads and a busy machine then wait for each other ten times as long as it takes.
@@ -28,35 +25,68 @@ _UNTHREADED = 4 * 65536
 
 Matrices = NDArray[np.float32]
 Planes = NDArray[np.float32]
-_Kernel = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
-def resample(images_NHWC: Pixels, rows_NSS: Matrices, columns_NSS: Matrices) -> Pixels:
-    """Resample square images along both axes.
+class Room:
+    """Arrays for a few images of one size, filled again and again.
+
+    Fresh memory comes from the system page by page and cleared, which takes longer than the sums.
+    """
+
+    def __init__(self, size_px: int) -> None:
+        self.size_px = size_px
+        shape = (FEW, size_px, 3, size_px)
+        self.planes_NHCW, self.other_NHCW = np.empty((2, *shape), np.float32)
+        self.luma_NHW = np.empty((FEW, size_px, size_px), np.float32)
+        self.rows_NSS, self.columns_NSS = np.empty((2, FEW, size_px, size_px), np.float32)
+        blocks = size_px // unthreaded_lines(size_px, _LINES)
+        self.stretches = np.empty(blocks * self.planes_NHCW.size, np.float32)
+
+    def read(
+        self, images_BHWC: Pixels, places: Sequence[int], *, transposed: bool = False
+    ) -> Planes:
+        """Planes of images of a batch, (N, H, 3, W): each row of a channel is contiguous."""
+        for image, place in enumerate(places):
+            image_HWC = images_BHWC[place].swapaxes(0, 1) if transposed else images_BHWC[place]
+            for channel in range(3):  # four times as fast as a transposed copy
+                self.planes_NHCW[image, :, channel] = image_HWC[..., channel]
+        return self.planes_NHCW[: len(places)]
+
+
+def write_planes(planes_NHCW: Planes, images_BHWC: Pixels, places: Sequence[int]) -> None:
+    """Write planes of whole numbers from 0 to 255 to images of a batch."""
+    for planes_HCW, place in zip(planes_NHCW, places, strict=True):
+        whole_HCW = planes_HCW.astype(np.uint8)
+        for channel in range(3):
+            images_BHWC[place, ..., channel] = whole_HCW[:, channel]
+
+
+def round_off(planes: Planes) -> Planes:
+    """Round to whole numbers from 0 to 255, in place."""
+    np.rint(planes, out=planes)
+    np.clip(planes, 0, 255, out=planes)
+    return planes
+
+
+def resample(images_BHWC: Pixels, places: Sequence[int], room: Room) -> None:
+    """Resample up to FEW images of a batch along both axes, in place.
+
+    Pixels are rounded, halves to even, and cut to 0 to 255 after each axis, columns first.
 
     Args:
-        images_NHWC: (N, S, S, 3) uint8.
-        rows_NSS: Weights of the rows of image n, rows_NSS[n, new, old]; multiples of 2**-15 that
-            sum up to 1, with absolute values that sum up to less than 2.
-        columns_NSS: The same of the columns.
-
-    Returns:
-        (N, S, S, 3) uint8, rounded to even and cut to 0 to 255 after each axis.
+        images_BHWC: (B, S, S, 3) uint8.
+        places: Which of them.
+        room: rows_NSS[n, new, old] are the weights of the rows of image places[n], columns_NSS
+            those of its columns: multiples of 2**-15 that sum up to 1, with absolute values that
+            sum up to less than 2.
     """
-    out_NHWC = np.empty_like(images_NHWC)
-    size = images_NHWC.shape[1]
-    # Filled again for every few images: fresh memory takes longer than the sums.
-    old, new = np.empty((2, _AT_ONCE, size, 3, size), np.float32)
-    stretches = np.empty(_AT_ONCE * size // _divisor(size, _LINES) * size * 3 * size, np.float32)
-    for start in range(0, len(images_NHWC), _AT_ONCE):
-        part = slice(start, start + _AT_ONCE)
-        few = slice(len(images_NHWC[part]))
-        to_planes(images_NHWC[part].swapaxes(1, 2), old[few])
-        _multiply(columns_NSS[part], old[few], stretches, new[few])
-        old[few] = round_off(new[few]).swapaxes(1, 3)
-        _multiply(rows_NSS[part], old[few], stretches, new[few])
-        from_planes(round_off(new[few]), out_NHWC[part])
-    return out_NHWC
+    few = slice(len(places))
+    old_NWCH, new_NWCH = room.read(images_BHWC, places, transposed=True), room.other_NHCW[few]
+    _multiply(room.columns_NSS[few], old_NWCH, room.stretches, new_NWCH)
+    old_NHCW = room.planes_NHCW[few]
+    old_NHCW[:] = round_off(new_NWCH).swapaxes(1, 3)
+    _multiply(room.rows_NSS[few], old_NHCW, room.stretches, new_NWCH)
+    write_planes(round_off(new_NWCH), images_BHWC, places)
 
 
 def _multiply(
@@ -68,7 +98,7 @@ def _multiply(
     lines from its first to its last column that is not 0.
     """
     images, size, channels, width = old_NSCX.shape
-    lines = _divisor(size, _LINES)
+    lines = unthreaded_lines(size, _LINES)
     blocks_NBLS = matrices_NSS.reshape(images, -1, lines, size)
     used_NBS = (blocks_NBLS != 0).any(axis=2)
     first_NB = used_NBS.argmax(axis=2)
@@ -89,102 +119,7 @@ def _multiply(
     )
 
 
-def _divisor(size: int, most: int) -> int:
-    """Largest divisor of `size` up to `most`, smaller where a product would be threaded."""
+def unthreaded_lines(size: int, most: int) -> int:
+    """Lines to multiply at once: a divisor of `size` up to `most`, small enough for one thread."""
     fitting = max(min(most, _UNTHREADED // size**2), 1)
     return next(lines for lines in range(fitting, 0, -1) if size % lines == 0)
-
-
-def to_planes(images_NHWC: Pixels, planes_NHCW: Planes) -> None:
-    """Write pixels as float32, each row of a channel contiguous."""
-    for channel in range(3):  # four times as fast as a transposed copy
-        planes_NHCW[:, :, channel] = images_NHWC[..., channel]
-
-
-def from_planes(planes_NHCW: Planes, images_NHWC: Pixels) -> None:
-    """Write planes of whole numbers from 0 to 255 as pixels."""
-    for planes_HCW, image_HWC in zip(planes_NHCW.astype(np.uint8), images_NHWC, strict=True):
-        for channel in range(3):
-            image_HWC[..., channel] = planes_HCW[:, channel]
-
-
-def round_off(planes: Planes) -> Planes:
-    """Round to whole numbers from 0 to 255, in place."""
-    np.rint(planes, out=planes)
-    np.clip(planes, 0, 255, out=planes)
-    return planes
-
-
-def crop_matrices(first_N: NDArray[np.int64], length_N: NDArray[np.int64], size: int) -> Matrices:
-    """Weights (N, size, size) that stretch pixels first to first+length-1 to `size` pixels.
-
-    Linear between the centres of the two nearest pixels of the stretch, none from outside of it.
-    """
-    centres_NS = (np.arange(size) + 0.5) * (length_N[:, None] / size) - 0.5
-    centres_NS = np.clip(centres_NS, 0, length_N[:, None] - 1)
-    left_NS = centres_NS.astype(np.int64)
-    share_NS = np.rint((centres_NS - left_NS) * _UNIT) / _UNIT
-    right_NS = np.minimum(left_NS + 1, length_N[:, None] - 1)
-    matrices = np.zeros((len(first_N), size, size), np.float32)
-    image, new = np.ogrid[: len(first_N), :size]
-    matrices[image, new, first_N[:, None] + left_NS] = 1 - share_NS
-    matrices[image, new, first_N[:, None] + right_NS] += share_NS
-    return matrices
-
-
-def low_resolution_matrix(size: int, low: int, down: str, up: str) -> NDArray[np.float32]:
-    """Weights (size, size) that bring `size` pixels down to `low` and up again.
-
-    Args:
-        size: Pixels along the axis.
-        low: Pixels to go through, 1 to `size`.
-        down: Filter on the way down, a name of FILTERS.
-        up: Filter on the way up.
-    """
-    # Of multiples of 2**-15 the products and their sums are exact in float64, too.
-    enlarging = _filter_matrix(low, size, up).astype(np.float64)
-    lines = enlarging.reshape(-1, _divisor(size, size), low)
-    return _in_units((lines @ _filter_matrix(size, low, down)).reshape(size, size))
-
-
-@lru_cache(maxsize=_KEPT)
-def _filter_matrix(old: int, new: int, name: str) -> NDArray[np.float32]:
-    """Weights (new, old) of Pillow's filters, whose support grows with a reduction."""
-    if name == "nearest":
-        nearest = (2 * np.arange(new) + 1) * old // (2 * new)
-        return np.asarray(np.arange(old) == nearest[:, None], np.float32)
-    centres_S1 = ((np.arange(new) + 0.5) * (old / new))[:, None]
-    weights: NDArray[np.float64] = FILTERS[name](
-        (np.arange(old) + 0.5 - centres_S1) / max(old / new, 1.0)
-    )
-    return _in_units(weights / weights.sum(axis=1, keepdims=True))
-
-
-def _in_units(weights_SS: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Round weights to multiples of 2**-15; what a row lacks to 1 goes to its largest one."""
-    units = np.rint(weights_SS * _UNIT)
-    units[np.arange(len(units)), units.argmax(axis=1)] += _UNIT - units.sum(axis=1)
-    return np.asarray(units / _UNIT, np.float32)
-
-
-def _box(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    return ((x > -0.5) & (x <= 0.5)).astype(np.float64)
-
-
-def _triangle(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(np.maximum(1 - np.abs(x), 0.0))
-
-
-def _cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """R. Keys, Cubic convolution interpolation, 1981, with a = -1/2."""
-    x = np.abs(x)
-    near, far = (1.5 * x - 2.5) * x * x + 1, ((-0.5 * x + 2.5) * x - 4) * x + 2
-    return np.asarray(np.where(x < 1, near, np.where(x < 2, far, 0.0)))
-
-
-FILTERS: dict[str, _Kernel] = {
-    "nearest": _box,
-    "box": _box,
-    "bilinear": _triangle,
-    "bicubic": _cubic,
-}

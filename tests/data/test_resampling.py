@@ -10,13 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from lfs_ray.data import resampling
 from lfs_ray.data.decode import Pixels
-from lfs_ray.data.resampling import (
-    FILTERS,
-    crop_matrices,
-    low_resolution_matrix,
-    resample,
-)
+from lfs_ray.data.resampling import FEW, Room
+from lfs_ray.data.resampling_weights import FILTERS, low_resolution_weights, write_crop_weights
 
 PILLOW = {
     "nearest": Image.Resampling.NEAREST,
@@ -25,6 +22,23 @@ PILLOW = {
     "bicubic": Image.Resampling.BICUBIC,
 }
 UNIT = 2.0**-15
+
+
+def crop_weights(first_N: np.ndarray, length_N: np.ndarray, size: int) -> np.ndarray:
+    weights_NSS = np.full((len(first_N), size, size), np.nan, np.float32)
+    write_crop_weights(np.asarray(first_N), np.asarray(length_N), weights_NSS)
+    return weights_NSS
+
+
+def resample(images: Pixels, rows: np.ndarray, columns: np.ndarray) -> Pixels:
+    """All images, in groups that the room has room for, backwards."""
+    room, changed = Room(images.shape[1]), images.copy()
+    for start in reversed(range(0, len(images), FEW)):
+        places = range(start, min(start + FEW, len(images)))
+        room.rows_NSS[: len(places)] = rows[places]
+        room.columns_NSS[: len(places)] = columns[places]
+        resampling.resample(changed, places, room)
+    return changed
 
 
 def noise(count: int, size: int, seed: int = 0) -> Pixels:
@@ -48,7 +62,7 @@ def test_a_crop_is_pillows(size: int) -> None:
     rng = np.random.default_rng(1)
     widths, heights = rng.integers(1, size + 1, (2, 9))
     lefts, tops = (rng.random((2, 9)) * (size + 1 - np.array([widths, heights]))).astype(int)
-    rows, columns = crop_matrices(tops, heights, size), crop_matrices(lefts, widths, size)
+    rows, columns = crop_weights(tops, heights, size), crop_weights(lefts, widths, size)
     ours = resample(images, rows, columns)
     for number in range(9):
         left, top = int(lefts[number]), int(tops[number])
@@ -65,7 +79,7 @@ def test_low_resolution_is_pillows(down: str, up: str) -> None:
     """But for the pixels in between, which Pillow rounds."""
     size, lows = 47, [1, 3, 9, 11, 23, 33, 45, 47]  # no pixel lies on the border of a filter
     images = smooth(len(lows), size)
-    matrices = np.stack([low_resolution_matrix(size, low, down, up) for low in lows])
+    matrices = np.stack([low_resolution_weights(size, low, down, up) for low in lows])
     ours = resample(images, matrices, matrices)
     for low, image, found in zip(lows, images, ours, strict=True):
         small = Image.fromarray(image).resize((low, low), PILLOW[down])
@@ -78,7 +92,7 @@ def test_low_resolution_is_pillows(down: str, up: str) -> None:
 def test_noise_is_filtered_as_by_pillow(name: str) -> None:
     """One way only: reduction by one filter, enlargement by the nearest pixel."""
     images = noise(4, 60)
-    matrix = np.stack([low_resolution_matrix(60, 20, name, "nearest")] * 4)
+    matrix = np.stack([low_resolution_weights(60, 20, name, "nearest")] * 4)
     ours = resample(images, matrix, matrix)[:, 1::3, 1::3]
     for image, found in zip(images, ours, strict=True):
         alone = np.asarray(Image.fromarray(image).resize((20, 20), PILLOW[name]))
@@ -92,10 +106,10 @@ def test_weights_keep_sums_exact(data: st.DataObject) -> None:
     size = data.draw(st.integers(1, 64))
     low = data.draw(st.integers(1, size))
     names = st.sampled_from(sorted(FILTERS))
-    matrix = low_resolution_matrix(size, low, data.draw(names), data.draw(names))
+    matrix = low_resolution_weights(size, low, data.draw(names), data.draw(names))
     length = data.draw(st.integers(1, size))
     first = data.draw(st.integers(0, size - length))
-    (crop,) = crop_matrices(np.array([first]), np.array([length]), size)
+    (crop,) = crop_weights(np.array([first]), np.array([length]), size)
     for weights in (matrix.astype(np.float64), crop.astype(np.float64)):
         assert (weights / UNIT == np.rint(weights / UNIT)).all()
         assert (weights.sum(axis=1) == 1).all()
@@ -110,9 +124,9 @@ def test_products_are_exact(size: int) -> None:
     images = noise(7, size, seed=size)
     rng = np.random.default_rng(size)
     lows = rng.integers(1, size + 1, 7).tolist()
-    rows = np.stack([low_resolution_matrix(size, low, "bicubic", "bicubic") for low in lows])
+    rows = np.stack([low_resolution_weights(size, low, "bicubic", "bicubic") for low in lows])
     lengths = rng.integers(1, size + 1, 7)
-    columns = crop_matrices(size - lengths, lengths, size)
+    columns = crop_weights(size - lengths, lengths, size)
     across = np.einsum("nvw,nhwc->nhvc", columns.astype(float), images.astype(float))
     across = np.clip(np.rint(across), 0, 255)
     down = np.clip(np.rint(np.einsum("nuh,nhvc->nuvc", rows.astype(float), across)), 0, 255)
@@ -121,11 +135,11 @@ def test_products_are_exact(size: int) -> None:
 
 def test_the_whole_image_is_left_as_it_is() -> None:
     images = noise(5, 30)
-    whole = crop_matrices(np.zeros(5, int), np.full(5, 30), 30)
+    whole = crop_weights(np.zeros(5, int), np.full(5, 30), 30)
     assert np.array_equal(resample(images, whole, whole), images)
     for down in FILTERS:
         for up in FILTERS:
-            same = np.stack([low_resolution_matrix(30, 30, down, up)] * 5)
+            same = np.stack([low_resolution_weights(30, 30, down, up)] * 5)
             assert np.array_equal(resample(images, same, same), images)
 
 
@@ -133,13 +147,12 @@ def test_images_do_not_touch_each_other() -> None:
     images = noise(6, 24)
     lengths = np.array([3, 24, 9, 17, 20, 11])
     firsts = np.array([5, 0, 15, 2, 4, 1])
-    matrices = crop_matrices(firsts, lengths, 24)
+    matrices = crop_weights(firsts, lengths, 24)
     together = resample(images, matrices, matrices)
     for number in range(6):
         one = slice(number, number + 1)
         alone = resample(images[one], matrices[one], matrices[one])
         assert np.array_equal(together[one], alone)
-    assert resample(images[:0], matrices[:0], matrices[:0]).shape == (0, 24, 24, 3)
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="counts threads by /proc")
@@ -147,10 +160,10 @@ def test_no_library_starts_threads_for_the_products() -> None:
     code = """
 import os
 import numpy as np
-from lfs_ray.data.resampling import low_resolution_matrix, resample
-images = np.zeros((8, 112, 112, 3), np.uint8)
-started = os.times()
-matrix = np.stack([low_resolution_matrix(112, 20, "bicubic", "bicubic")] * 8)
+from lfs_ray.data.resampling import Room, resample
+from lfs_ray.data.resampling_weights import low_resolution_weights
+images, room = np.zeros((4, 112, 112, 3), np.uint8), Room(112)
+room.rows_NSS[:] = room.columns_NSS[:] = low_resolution_weights(112, 20, "bicubic", "bicubic")
 def busy():
     ticks = []
     for task in os.listdir("/proc/self/task"):
@@ -159,8 +172,8 @@ def busy():
         ticks.append(int(fields[11]) + int(fields[12]))
     return sorted(ticks)[:-1]
 before = sum(busy())
-for _ in range(60):
-    resample(images, matrix, matrix)
+for _ in range(100):
+    resample(images, range(4), room)
 print(sum(busy()) - before)
 """
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "2", "OMP_NUM_THREADS": "2"}
