@@ -18,6 +18,7 @@ from lfs_ray.data.shards import Block
 from lfs_ray.errors import DataError
 
 _FIRST_MAP_BYTES = 1 << 30
+_LOCK_BYTES = 1 << 16
 
 
 class GrowingLmdb:
@@ -26,12 +27,16 @@ class GrowingLmdb:
     Args:
         file: The LMDB; made where there is none, continued where there is one.
         durable: Whether a committed shard must outlast a loss of power, not only of the process.
+
+    Raises:
+        OSError, lmdb.Error: The disk is full, or cannot be written.
     """
 
     def __init__(self, file: Path, *, durable: bool) -> None:
         self._lock_file = Path(f"{file}-lock")
         # Nobody else has this file open: slots of a reader that was killed are forgotten.
         self._lock_file.unlink(missing_ok=True)
+        _make_lock_file(self._lock_file)
         size = max(_FIRST_MAP_BYTES, file.stat().st_size if file.exists() else 0)
         self._env: lmdb.Environment = lmdb.open(
             os.fspath(file), subdir=False, map_size=size, sync=durable, max_spare_txns=2
@@ -99,3 +104,15 @@ class GrowingLmdb:
             self._env.close()
             with contextlib.suppress(OSError):
                 self._lock_file.unlink()
+
+
+def _make_lock_file(file: Path) -> None:
+    """A lock file whose blocks are on the disk; LMDB takes it as it is.
+
+    LMDB maps it into memory, where a full disk would kill the process (SIGBUS).
+    """
+    number = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        os.posix_fallocate(number, 0, _LOCK_BYTES)
+    finally:
+        os.close(number)

@@ -5,6 +5,7 @@ Data flow: lists, manifests and pages of this room -> here -> disk.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import uuid
 from collections.abc import Iterable
@@ -31,4 +32,6 @@ def write_whole(path: str | os.PathLike[str], parts: Iterable[str]) -> None:
             "folder or choose another"
         ) from None
     finally:
-        temporary.unlink(missing_ok=True)
+        # Where nothing can be written nothing can be removed.
+        with contextlib.suppress(OSError):
+            temporary.unlink()

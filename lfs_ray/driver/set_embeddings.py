@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from lfs_ray.data.batch_pixels import LabelledImages
 from lfs_ray.data.class_centres import Centres, class_centres
+from lfs_ray.data.disk_room import reserve_room
 from lfs_ray.training.embedder import Embedder, Progress
 
 _BLOCK = 1 << 14
@@ -28,11 +29,12 @@ def embed_to_file(
     """Unit embeddings (N, D) of the images at `indices`, in a file without a name.
 
     Raises:
-        DataError: an image is undecodable, or an embedding not finite.
+        DataError: an image is undecodable, an embedding not finite, or the disk full.
     """
     shape = (max(len(indices), 1), embedder.model.embedding_dim)
     with tempfile.TemporaryFile() as file:
         unit_ND = np.memmap(file, np.float32, "w+", shape=shape)
+        reserve_room(file.fileno(), unit_ND.nbytes, tempfile.gettempdir())
     for start, block_BD in _blocks(embedder, images, indices, progress):
         unit_ND[start : start + len(block_BD)] = block_BD
     return unit_ND[: len(indices)]

@@ -27,6 +27,7 @@ from lfs_ray.data.packed_writer import PackedWriter
 from lfs_ray.data.shards import cut_shards
 from lfs_ray.data.store import open_store
 from lfs_ray.data.unfinished import unfinished_path
+from lfs_ray.data.writer import write_packed
 from lfs_ray.errors import DataError
 
 NUM_IMAGES = 230  # five shards of 40 and one of 30
@@ -253,6 +254,29 @@ def test_a_full_disk_that_lmdb_calls_an_input_output_error(
     monkeypatch.setattr(GrowingLmdb, "put", fails)
     with pytest.raises(DataError, match=r"it is full .*Input/output error"):
         go_on(tmp_path / "set")
+
+
+def test_a_disk_that_is_full_from_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lock file of an LMDB is mapped into memory: without its blocks that is a bus error."""
+
+    def full(number: int, start: int, size: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(DataError, match=r"must have room .*it is full .*No space left"):
+        go_on(tmp_path / "set")
+    with pytest.raises(DataError, match=r"cannot be written .*No space left"):
+        write_packed(tmp_path / "other", [("a", b"", 0)], class_names=["a"], source={})
+
+
+def test_the_lock_file_is_on_the_disk(tmp_path: Path) -> None:
+    database = GrowingLmdb(tmp_path / "data.lmdb", durable=False)
+    found = (tmp_path / "data.lmdb-lock").stat()
+    database.close()
+    assert found.st_size == 1 << 16
+    assert found.st_blocks * 512 >= found.st_size
 
 
 def test_a_file_that_may_not_grow(tmp_path: Path, undisturbed: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -199,6 +201,20 @@ def test_stored_embeddings_give_what_the_checkpoint_gives(sets: Path, tmp_path: 
     plain = evaluate(EvaluationRequest(source=stored, target=request.target, flip=False))
     assert set(plain["flip"]) == {"none"}
     assert not np.allclose(plain["value"], by_model["value"])
+
+
+def test_a_full_disk_is_told_before_anything_is_embedded(
+    sets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(number: int, start: int, size: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    model = write_model(tmp_path)
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    target = tmp_path / "full" / "embeddings"
+    assert run(["embed", model, str(sets / "lfw/images"), str(target)]) == 1
+    assert "must have room for 0.0 MB, it has not (No space" in capsys.readouterr().err
+    assert list(target.parent.iterdir()) == []
 
 
 def write_embeddings(folder: Path, rows: np.ndarray, keys: list[str]) -> str:

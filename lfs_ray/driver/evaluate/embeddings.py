@@ -12,11 +12,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from lfs_ray.data.disk_room import reserve_room
 from lfs_ray.data.store import ImageStore, NamedImages
 from lfs_ray.data.writer import whole_directory
 from lfs_ray.errors import DataError
@@ -142,7 +143,7 @@ def save_embeddings(
     """Embed all images of a store into the new directory `dst`; how many.
 
     Raises:
-        DataError: `dst` exists, there is no image, or one is undecodable.
+        DataError: `dst` exists, there is no image, one is undecodable, or the disk is full.
         RunError: the checkpoint is missing or none.
     """
     embedder = Embedder(checkpoint, flip=flip, threads=threads)
@@ -152,9 +153,7 @@ def save_embeddings(
     shape = (len(keys), embedder.model.embedding_dim)
     with whole_directory(dst) as folder:
         names = (EMBEDDINGS_NAME, MIRRORED_NAME) if flip else (EMBEDDINGS_NAME,)
-        files = [
-            np.lib.format.open_memmap(folder / name, "w+", np.float32, shape) for name in names
-        ]
+        files = [_new_matrix(folder / name, shape, dst) for name in names]
         done = 0
         for views in embedder.views(NamedImages(store, keys), np.arange(len(keys))):
             for file, view in zip(files, views, strict=True):
@@ -178,6 +177,14 @@ def open_embeddings(place: str, *, flip: bool, threads: int = 1) -> Embeddings:
     if os.path.isfile(os.path.join(place, EMBEDDINGS_NAME)):
         return StoredEmbeddings(place, flip=flip)
     return CheckpointEmbeddings(place, flip=flip, threads=threads)
+
+
+def _new_matrix(path: Path, shape: tuple[int, int], dst: str) -> np.memmap[Any, Any]:
+    """A .npy file to be filled, with room for all of it."""
+    rows_ND = np.lib.format.open_memmap(path, "w+", np.float32, shape)
+    with path.open("r+b") as file:
+        reserve_room(file.fileno(), path.stat().st_size, dst)
+    return rows_ND
 
 
 def _matrix(path: Path) -> npt.NDArray[np.floating]:
