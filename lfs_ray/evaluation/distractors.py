@@ -20,6 +20,7 @@ Shapes: P probes, D dimensions, N distractors, G ordered genuine pairs, K ranks,
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -181,17 +182,50 @@ def _searched(
 ) -> Iterator[int]:
     """Scores of all probes with each block, to the best of each probe and the largest of all.
 
-    Gives the number of distractors done after each block.
+    Gives the number of distractors done after each block. One product is under way while the
+    scores of the one before are looked through, which leaves a core idle.
     """
-    # One buffer saves the pages of a new matrix each time.
-    buffer = np.empty(_TILE * _BLOCK, np.float32)
-    for done, block in blocks:
-        for start in range(0, len(probes), _TILE) if len(block) else ():
+    # Two buffers save the pages of a new matrix each time.
+    buffers = np.empty((2, _TILE * _BLOCK), np.float32)
+    waiting: _Waiting | None = None
+    with ThreadPoolExecutor(1) as pool:
+        for number, (start, block, done) in enumerate(_tiles(len(probes), blocks)):
             rows = probes[start : start + _TILE]
-            out = buffer[: len(rows) * len(block)].reshape(len(rows), -1)
-            score_BC = np.matmul(rows, block.T, out=out)
-            top.offer_rows(score_BC, best.take(start, score_BC))
-        yield done
+            out = buffers[number % 2, : len(rows) * len(block)].reshape(len(rows), -1)
+            job = pool.submit(np.matmul, rows, block.T, out=out)
+            if waiting is not None:
+                yield from waiting.finish(best, top)
+            waiting = _Waiting(start, job, done)
+        if waiting is not None:
+            yield from waiting.finish(best, top)
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A product under way."""
+
+    start: int
+    scores: Future[Float32s]
+    done: int | None
+    """Distractors done with it, where it is the last of its block."""
+
+    def finish(self, best: BestOfRows, top: TopScores) -> Iterator[int]:
+        """Look through its scores."""
+        score_BC = self.scores.result()
+        if score_BC.size:
+            top.offer_rows(score_BC, best.take(self.start, score_BC))
+        if self.done is not None:
+            yield self.done
+
+
+def _tiles(
+    num_probes: int, blocks: Iterator[tuple[int, Float32s]]
+) -> Iterator[tuple[int, Float32s, int | None]]:
+    """First probe, distractors, and how many are done after the last tile of a block."""
+    last = (num_probes - 1) // _TILE * _TILE
+    for done, block in blocks:
+        for start in range(0, num_probes, _TILE):
+            yield start, block, done if start == last else None
 
 
 def _points(
