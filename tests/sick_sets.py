@@ -93,6 +93,11 @@ def with_label(label: str) -> Callable[[Path], Patient]:
     return plant
 
 
+def image_beside_folders(root: Path) -> Patient:
+    (root / "stray.jpg").write_bytes(encoded(pixels_of(files(root)[0])[:, ::-1], "JPEG"))
+    return Patient(root)
+
+
 def unreadable_line(root: Path) -> Patient:
     patient = listed(root, rows_of(root))
     with open(patient.list_file, "a") as file:
@@ -406,6 +411,7 @@ PLANTED: dict[str, list[Callable[[Path], Patient]]] = {
     "unreadable-lines": [unreadable_line],
     "fractional-labels": [with_label("0.5")],
     "negative-labels": [with_label("-1")],
+    "unusable-labels": [with_label("99999999999999999999"), image_beside_folders],
     "label-gaps": [label_gap],
     "empty-classes": [empty_class],
     "single-image-classes": [single_image],

@@ -34,6 +34,11 @@ FINDINGS: dict[str, Kind] = {
         "fault", "labels that are no whole numbers", "write the class number as an integer"
     ),
     "negative-labels": Kind("fault", "labels below 0", "number the classes 0 to C-1"),
+    "unusable-labels": Kind(
+        "fault",
+        "images without a label, or with one that is infinite or 2**31 or more",
+        "give each image the number of its class",
+    ),
     "label-gaps": Kind(
         "fault",
         "labels below the largest that no image has: dead classes",

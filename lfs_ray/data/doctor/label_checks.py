@@ -40,13 +40,15 @@ def class_counts(specimen: Specimen) -> ClassCounts:
 
 
 def check_labels(specimen: Specimen, classes: ClassCounts) -> list[Finding]:
-    """Fractions, negative labels, gaps, empty and single-image classes, a long tail, repeats."""
+    """Labels that are none, gaps, empty and single-image classes, a long tail, repeats."""
     written = specimen.written_labels
     if np.isnan(written).all():
         return []
     with np.errstate(invalid="ignore"):
-        fractional = np.flatnonzero((written != np.floor(written)) & ~np.isnan(written))
+        is_fractional = (written != np.floor(written)) & ~np.isnan(written)
+        fractional = np.flatnonzero(is_fractional)
         negative = np.flatnonzero(written < 0)
+        unusable = np.flatnonzero((specimen.labels == NO_LABEL) & ~is_fractional & ~(written < 0))
 
     def label_of(place: int) -> str:
         return f"{specimen.keys[place]}: {written[place]:g}"
@@ -54,6 +56,7 @@ def check_labels(specimen: Specimen, classes: ClassCounts) -> list[Finding]:
     return [
         *found("fractional-labels", len(fractional), named(fractional, label_of)),
         *found("negative-labels", len(negative), named(negative, label_of)),
+        *found("unusable-labels", len(unusable), named(unusable, label_of)),
         *_gaps(specimen, classes),
         *_singles(specimen, classes),
         *_long_tail(specimen, classes),
