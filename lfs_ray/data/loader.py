@@ -72,12 +72,7 @@ def batches(
         DataError: One more image is undecodable; names its key.
         ValueError: Sizes or numbers that make no sense.
     """
-    if min(batch_size, size_px, threads) < 1 or len(indices) != len(flips):
-        raise ValueError(
-            f"batch_size, size_px, threads >= 1 and as many flips as indices, got "
-            f"{batch_size}, {size_px}, {threads}, {len(flips)} and {len(indices)}"
-        )
-
+    _check_settings(batch_size, size_px, threads, len(flips), len(indices))
     memory = BatchMemory((batch_size, size_px, size_px, 3))
 
     def load(start: int) -> _Decoded:
@@ -91,8 +86,8 @@ def batches(
     bad: set[int] = set()
     skipped = 0
     starts = range(0, len(indices), batch_size)
-    ready = ordered_map(load, starts, threads=threads, ahead=threads + _BATCHES_AHEAD)
-    try:
+    ahead = threads + _BATCHES_AHEAD
+    with closing(ordered_map(load, starts, threads=threads, ahead=ahead)) as ready:
         began = time.perf_counter()
         for decoded in ready:
             wait_s = time.perf_counter() - began
@@ -103,8 +98,6 @@ def batches(
                 yield Batch(decoded.images_BHWC, labels_B, skipped, wait_s)
                 skipped = 0
             began = time.perf_counter()
-    finally:
-        ready.close()
 
 
 def decode_all(
@@ -161,6 +154,16 @@ def _decode(
     if bad:
         indices, images_BHWC = indices[places], images_BHWC[places]
     return _Decoded(indices, places, images_BHWC, failures)
+
+
+def _check_settings(
+    batch_size: int, size_px: int, threads: int, num_flips: int, num_indices: int
+) -> None:
+    if min(batch_size, size_px, threads) < 1 or num_indices != num_flips:
+        raise ValueError(
+            f"batch_size, size_px, threads >= 1 and as many flips as indices, got "
+            f"{batch_size}, {size_px}, {threads}, {num_flips} and {num_indices}"
+        )
 
 
 def _count_bad(bad: set[int], failures: list[tuple[int, DataError]], max_bad_images: int) -> None:
