@@ -18,7 +18,7 @@ from lfs_ray.data.shards import Block
 from lfs_ray.errors import DataError
 
 _FIRST_MAP_BYTES = 1 << 30
-_LOCK_BYTES = 1 << 16
+_LOCK_BYTES = 1 << 14
 
 
 class GrowingLmdb:

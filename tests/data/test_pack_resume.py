@@ -275,7 +275,7 @@ def test_the_lock_file_is_on_the_disk(tmp_path: Path) -> None:
     database = GrowingLmdb(tmp_path / "data.lmdb", durable=False)
     found = (tmp_path / "data.lmdb-lock").stat()
     database.close()
-    assert found.st_size == 1 << 16
+    assert found.st_size == 1 << 14
     assert found.st_blocks * 512 >= found.st_size
 
 
