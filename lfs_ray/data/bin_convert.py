@@ -42,7 +42,7 @@ def convert_bin(src: str | os.PathLike[str], dst: str | os.PathLike[str]) -> Con
     """
     refuse_existing(dst)
     bin_set = read_bin_set(src)
-    pairs = pairs_of_bin(bin_set)
+    pairs = pairs_of_bin(bin_set, src)
     means = channel_means(bin_set)
     with whole_directory(dst) as folder:
         packed = folder / "packed"

@@ -24,6 +24,8 @@ COLOURS = ("rgb", "bgr")
 MAX_PIXELS = 1 << 26
 """Images of more pixels are refused: 67 million, 8192 x 8192."""
 JPEG_START = b"\xff\xd8"
+_JPEG_END = b"\xff\xd9"
+_PNG_END = b"IEND\xaeB`\x82"
 # simplejpeg looks up the colour space of a header cut short (KeyError). Pillow reports broken
 # files by any of these, depending on format and place.
 REFUSED = (
@@ -83,6 +85,27 @@ def image_size(blob: bytes) -> tuple[int, int]:
         raise _undecodable(blob, error) from None
     _refuse_huge(blob, height, width)
     return int(height), int(width)
+
+
+def refuse_cut_off(blob: bytes) -> None:
+    """Refuse an image file whose end is missing; one whose format marks its end costs nothing.
+
+    Damage before the end is not looked for.
+
+    Raises:
+        DataError: It cannot be decoded.
+    """
+    if not _has_its_end(blob):
+        decode_image(blob)
+
+
+def _has_its_end(blob: bytes) -> bool:
+    """Whether a JPEG, PNG or WebP has its end; False for other formats."""
+    if blob[:2] == JPEG_START:
+        return blob.endswith(_JPEG_END)
+    if blob[:4] == b"RIFF":
+        return len(blob) >= 8 + int.from_bytes(blob[4:8], "little")
+    return blob.endswith(_PNG_END)
 
 
 def is_animated(blob: bytes) -> bool:

@@ -21,6 +21,8 @@ from lfs_ray.data.packing.source import Record
 from lfs_ray.errors import DataError
 
 FORMATS = ("jpeg", "png")
+MAX_SIDE_PX = 8192
+"""Larger images would be refused when they are read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +30,8 @@ class ImageChanges:
     """Changes to make.
 
     Attributes:
-        size_px: Side of the square to resize to (the middle square is taken); 0: as it is.
+        size_px: Side of the square to resize to (the middle square is taken), up to MAX_SIDE_PX;
+            0: as it is.
         image_format: How changed images are encoded: "jpeg" or "png".
         quality: JPEG quality of changed images, 1 to 100.
         landmarks: Five points of every image, by its key in the packed set: each is aligned to
@@ -46,10 +49,10 @@ class ImageChanges:
     landmarks_sha256: str = ""
 
     def __post_init__(self) -> None:
-        if self.size_px < 0 or not 1 <= self.quality <= 100:
+        if not 0 <= self.size_px <= MAX_SIDE_PX or not 1 <= self.quality <= 100:
             raise DataError(
-                f"packing needs size_px >= 0 and quality 1 to 100, got {self.size_px} and "
-                f"{self.quality}"
+                f"packing needs size_px 0 to {MAX_SIDE_PX} and quality 1 to 100, got "
+                f"{self.size_px} and {self.quality}"
             )
         if self.image_format not in FORMATS:
             raise DataError(

@@ -76,8 +76,8 @@ def pack(
         The manifest, as written to `dst`.
 
     Raises:
-        DataError: `dst` exists or is being packed, nothing to pack, an empty class, an unreadable
-            image, a key that is unusable or comes twice, a full disk.
+        DataError: `dst` exists, is being packed or lies in the folder to pack; nothing to pack, an
+            empty class, an unreadable image, a key that is unusable or comes twice, a full disk.
     """
     changes = ImageChanges(size_px=size_px, image_format=image_format, quality=quality)
     if threads < 0:
@@ -86,7 +86,7 @@ def pack(
     if landmarks:
         changes = changes.aligned_by(landmarks)
     paths = [sources] if isinstance(sources, str | os.PathLike) else sources
-    source = _opened([os.fspath(path) for path in paths], opening)
+    source = _opened([os.fspath(path) for path in paths], opening, dst)
     return pack_source(source, dst, changes, threads=threads, restart=restart, watch=watch)
 
 
@@ -173,7 +173,9 @@ def _blocks(
                 watch(done, total)
 
 
-def _opened(paths: Sequence[str], opening: dict[str, str]) -> ImageSource:
+def _opened(
+    paths: Sequence[str], opening: dict[str, str], dst: str | os.PathLike[str]
+) -> ImageSource:
     """The source at a path, or the sources at several as one."""
     if not paths:
         raise DataError("at least one source of images must be given, got none")
@@ -182,10 +184,22 @@ def _opened(paths: Sequence[str], opening: dict[str, str]) -> ImageSource:
             f"a list goes with one source of images, got {len(paths)}: pack them one by one"
         )
     sources = [open_source(path, **opening) for path in paths]
+    for path, source in zip(paths, sources, strict=True):
+        _refuse_inside(dst, path, source)
     if len(sources) > 1:
         return JoinedSource(dict(zip(names_of(paths), sources, strict=True)))
     refuse_empty(paths[0], sources[0])
     return sources[0]
+
+
+def _refuse_inside(dst: str | os.PathLike[str], path: str, source: ImageSource) -> None:
+    """Raise DataError where the set would become a class of its own source."""
+    is_inside = Path(dst).resolve().is_relative_to(Path(path).resolve())
+    if is_inside and source.facts["kind"] == "folder":
+        raise DataError(
+            f"the packed set must lie outside its source, {os.fspath(dst)} is in {path}: choose "
+            "another place"
+        )
 
 
 def _failure(dst: str | os.PathLike[str], error: OSError | lmdb.Error) -> str:

@@ -109,8 +109,8 @@ def shuffled_folds(
     return dealt
 
 
-def pairs_of_bin(bin_set: BinSet) -> Pairs:
-    """Pairs of a `.bin` set: ten blocks in order; one person where a same pair says so.
+def pairs_of_bin(bin_set: BinSet, place: str | os.PathLike[str]) -> Pairs:
+    """Pairs of the `.bin` set at `place`: ten blocks in order; a same pair joins two people.
 
     Raises:
         DataError: Fewer pairs than folds, or all of one kind.
@@ -118,8 +118,8 @@ def pairs_of_bin(bin_set: BinSet) -> Pairs:
     same = bin_set.same
     if len(same) < FOLDS or same.all() or not same.any():
         raise DataError(
-            f"a `.bin` set must hold at least {FOLDS} pairs, same and different ones, found "
-            f"{int(same.sum())} same and {int((~same).sum())} different"
+            f"{os.fspath(place)} must hold at least {FOLDS} pairs, same and different ones, found "
+            f"{int(same.sum())} same and {int((~same).sum())} different: export it again"
         )
     first, second = np.arange(0, 2 * len(same), 2), np.arange(1, 2 * len(same), 2)
     keys = bin_set.keys()

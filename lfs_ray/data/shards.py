@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 from lfs_ray.data import datum
-from lfs_ray.data.decode import image_size
+from lfs_ray.data.decode import image_size, refuse_cut_off
 from lfs_ray.data.packing.source import Record
 from lfs_ray.errors import DataError
 
@@ -78,7 +78,7 @@ def as_block(records: Sequence[Record], num_classes: int) -> Block:
 
     Raises:
         DataError: A key cannot stand in a list or an LMDB, a label is none of the classes, bytes
-            are no image.
+            are no image or a part of one.
     """
     keys, values, lines, sizes = [], [], [], set()
     for name, image, label in records:
@@ -87,8 +87,9 @@ def as_block(records: Sequence[Record], num_classes: int) -> Block:
             raise DataError(f'the label of "{name}" must be 0 to {num_classes - 1}, got {label}')
         try:
             sizes.add(image_size(image))
+            refuse_cut_off(image)
         except DataError as error:
-            raise DataError(f'image "{name}": {error}') from None
+            raise DataError(f'image "{name}": {error}: repair or remove it') from None
         keys.append(key)
         values.append(datum.encode(image, label))
         lines.append(b"%b %d\n" % (key, label))

@@ -67,10 +67,10 @@ def write_packed(
 
 
 def refuse_existing(dst: str | os.PathLike[str]) -> None:
-    """Raise DataError when `dst` exists: a packed set is never overwritten."""
+    """Raise DataError when `dst` exists: directories are never overwritten."""
     if os.path.lexists(dst):
         raise DataError(
-            f"the packed data set must be a new directory, {os.fspath(dst)} exists: remove it or "
+            f"what is written must be a new directory, {os.fspath(dst)} exists: remove it or "
             "choose another name"
         )
 

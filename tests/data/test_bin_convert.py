@@ -28,7 +28,7 @@ def test_a_converted_set_holds_the_same_pairs_and_bytes(bin_file: Path, tmp_path
     store = open_store(tmp_path / "plain")
     check_images(found, store)
     assert [store.read(key) for key in found.keys] == before.images
-    expected = pairs_of_bin(before)
+    expected = pairs_of_bin(before, "x.bin")
     for name in ("first", "second", "same", "fold", "identity"):
         assert np.array_equal(getattr(found, name), getattr(expected, name)), name
     manifest = json.loads((tmp_path / "plain" / "manifest.json").read_text())

@@ -157,7 +157,7 @@ def test_a_hostile_set_is_refused(tmp_path: Path) -> None:
 def test_pairs_of_a_set(tmp_path: Path) -> None:
     same = [True, False, True] * 8
     images = [IMAGES[row % 8] for row in range(48)]
-    found = pairs_of_bin(read_bin_set(write(tmp_path, (images, same))))
+    found = pairs_of_bin(read_bin_set(write(tmp_path, (images, same))), "x.bin")
     assert found.first.tolist() == list(range(0, 48, 2))
     assert found.second.tolist() == list(range(1, 48, 2))
     assert found.same.tolist() == same
@@ -169,7 +169,7 @@ def test_pairs_of_a_set(tmp_path: Path) -> None:
     for labels in ([True] * 24, [False] * 24, same[:9]):
         few = read_bin_set(write(tmp_path, (images[: 2 * len(labels)], labels)))
         with pytest.raises(DataError, match="at least 10 pairs, same and different ones"):
-            pairs_of_bin(few)
+            pairs_of_bin(few, "x.bin")
 
 
 def test_swapped_channels_show_in_the_means(tmp_path: Path) -> None:

@@ -15,7 +15,14 @@ import simplejpeg
 from image_samples import encoded, pixels_of
 from PIL import Image, ImageChops
 
-from lfs_ray.data.decode import decode_image, image_size, is_animated, resize_image
+from lfs_ray.data import decode
+from lfs_ray.data.decode import (
+    decode_image,
+    image_size,
+    is_animated,
+    refuse_cut_off,
+    resize_image,
+)
 from lfs_ray.errors import DataError
 
 
@@ -276,3 +283,32 @@ def test_damage_is_refused_or_decoded(image_format: str) -> None:
                 refusals.append(str(error))
     assert 0 < len(refusals) < 450
     assert not any("\n" in line for line in refusals)
+
+
+@pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP"])
+def test_files_that_are_cut_off(image_format: str) -> None:
+    whole = encoded(pixels_of(1, 40), image_format)
+    refuse_cut_off(whole)
+    refuse_cut_off(whole + b"stray")
+    for kept in (0.5, 0.75, 0.95):
+        with pytest.raises(DataError, match="cannot be decoded"):
+            refuse_cut_off(whole[: int(kept * len(whole))])
+
+
+def test_the_end_of_a_thumbnail_is_not_that_of_the_image() -> None:
+    thumbnail = encoded(pixels_of(2, 8), "JPEG")
+    whole = encoded(pixels_of(1, 40), "JPEG")
+    size = struct.pack(">H", len(thumbnail) + 2)
+    whole = whole[:2] + b"\xff\xe1" + size + thumbnail + whole[2:]
+    refuse_cut_off(whole)
+    with pytest.raises(DataError, match="cannot be decoded"):
+        refuse_cut_off(whole[: -len(thumbnail) // 2])
+
+
+def test_an_end_that_is_there_costs_no_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(blob: bytes) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(decode, "decode_image", fails)
+    for image_format in ("JPEG", "PNG", "WEBP"):
+        refuse_cut_off(encoded(pixels_of(1, 40), image_format))

@@ -55,7 +55,8 @@ def test_an_undecodable_image_is_named(blob: bytes) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"size_px": -1}, "size_px >= 0 and quality 1 to 100, got -1 and 95"),
+        ({"size_px": -1}, "size_px 0 to 8192 and quality 1 to 100, got -1 and 95"),
+        ({"size_px": 8193}, "size_px 0 to 8192 and quality 1 to 100, got 8193 and 95"),
         ({"quality": 0}, "got 0 and 0"),
         ({"quality": 101}, "got 0 and 101"),
         ({"image_format": "gif"}, "must be encoded as jpeg or png, got 'gif'"),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -181,6 +182,27 @@ def test_bad_lists_leave_nothing(
     assert [path.name for path in tmp_path.iterdir()] == ["images"]
 
 
+def test_a_set_is_no_class_of_its_source(class_folders: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(class_folders)
+    for target in (class_folders / "set", tmp_path / "link/deep/set"):
+        with pytest.raises(DataError, match=r"must lie outside its source, .*set is in"):
+            pack(class_folders, target)
+    pack(class_folders, tmp_path / "images-packed")
+    pack(tmp_path / "images-packed", tmp_path / "images-packed/again")
+
+
+def test_an_image_that_is_cut_off_is_found_wherever_it_is(
+    class_folders: Path, tmp_path: Path
+) -> None:
+    """The sample that is decoded need not hold it."""
+    for place in range(200):
+        shutil.copy(class_folders / "b/001.jpg", class_folders / f"b/x{place:03d}.jpg")
+    cut = class_folders / "b/x101.jpg"
+    cut.write_bytes(cut.read_bytes()[:-40])
+    with pytest.raises(DataError, match=r'"b/x101\.jpg": .*truncated.*: repair or remove it'):
+        pack(class_folders, tmp_path / "set")
+
+
 def test_source_and_destination(class_folders: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nothing lies there"):
         pack(tmp_path / "nowhere", tmp_path / "set")
@@ -201,6 +223,12 @@ def test_source_and_destination(class_folders: Path, tmp_path: Path) -> None:
     pack(class_folders, tmp_path / "new/folders/set")
 
 
+def damaged_png() -> bytes:
+    """Head and end are right, what is between them is not."""
+    whole = encoded(pixels_of(0, 64), "PNG")
+    return whole[:60] + bytes(len(whole) - 80) + whole[-20:]
+
+
 @pytest.mark.parametrize(
     ("record", "names", "message"),
     [
@@ -210,7 +238,8 @@ def test_source_and_destination(class_folders: Path, tmp_path: Path) -> None:
         (Record("a", b"", 1), ["a"], 'label of "a" must be 0 to 0, got 1'),
         (Record("a", b"", -1), ["a"], "got -1"),
         (Record("a", encoded(pixels_of(0)), 0), ["a", "b"], 'class "b" has none'),
-        (Record("a", encoded(pixels_of(0, 64))[:-500], 0), ["a"], 'image "a" in .* cannot be dec'),
+        (Record("a", encoded(pixels_of(0, 64))[:-500], 0), ["a"], 'image "a": .* cannot be dec'),
+        (Record("a", damaged_png(), 0), ["a"], 'image "a" in .* cannot be dec'),
     ],
 )
 def test_bad_records(tmp_path: Path, record: Record, names: list[str], message: str) -> None:

@@ -305,4 +305,4 @@ def test_missing_images_are_left_out_on_request_and_counted(sets: Path, tmp_path
 
 
 def test_a_bin_set_has_no_people_to_resample(sets: Path) -> None:
-    assert not pairs_of_bin(read_bin_set(f"{sets}/bin_set/lfw.bin")).people()
+    assert not pairs_of_bin(read_bin_set(f"{sets}/bin_set/lfw.bin"), "lfw.bin").people()

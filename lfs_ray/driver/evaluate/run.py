@@ -75,7 +75,7 @@ def _pairs(
         store: ImageStore | None = EncodedStore(
             str(place), dict(zip(bin_set.keys(), bin_set.images, strict=True))
         )
-        return _appraise(request, pairs_of_bin(bin_set), embeddings, store, progress)
+        return _appraise(request, pairs_of_bin(bin_set, place), embeddings, store, progress)
     if place.is_dir():
         place = next(file for mark in (PAIRS_NAME, AGEDB_NAME) for file in place.glob(mark))
     pairs = read_pairs(place, request.format, shuffle_seed=request.shuffle_seed)
