@@ -11,7 +11,7 @@ A packed set of 112x112 JPEGs is read once in the order of a training epoch, by
 
 and by the loader with each augmentation on for every fifth image. All run once in every round, in
 an order that changes; printed are medians of the rates and of the ratios within a round. Fails
-below 0.85 of bare or 2 times torch. Memory is private memory (RssAnon) at its peak above that
+below 0.85 of bare or 2 times torch, at full size. Memory is private memory (RssAnon) at its peak above that
 before, and of torch the sum of its processes.
 """
 
@@ -229,7 +229,7 @@ def main() -> None:
         print(f"{num_images} images of {mean_kb:.1f} KB, {options.threads} threads, {runs} rounds")
         kept = report(measure(ways, runs))
         report_memory(bench, ours_mb)
-    if not kept:
+    if not kept and not options.small:
         sys.exit("a bar is not kept")
 
 
