@@ -15,10 +15,14 @@ from lfs_ray import __version__
 from lfs_ray.commands.catalogue import COMMANDS, Command
 from lfs_ray.errors import ConfigError, LfsRayError
 
+_HELP = ("-h", "--help")
 
-def _usage() -> str:
-    width = max(map(len, COMMANDS))
-    lines = [f"  {name:{width}}  {command.about}" for name, command in COMMANDS.items()]
+
+def _usage(group: str = "") -> str:
+    """What is printed for --help; `group`: only commands that begin with this word."""
+    shown = {name: COMMANDS[name] for name in COMMANDS if not group or _group(name) == group}
+    width = max(map(len, shown))
+    lines = [f"  {name:{width}}  {command.about}" for name, command in shown.items()]
     return "\n".join(
         [
             "usage: lfs-ray COMMAND [options]",
@@ -32,22 +36,30 @@ def _usage() -> str:
     )
 
 
+def _group(name: str) -> str:
+    """First word of a command of two words, else ""."""
+    return name.partition(" ")[0] if " " in name else ""
+
+
 def _carry_out(command: Command, args: list[str]) -> int:
     module = importlib.import_module(f"lfs_ray.commands.{command.module}")
     return int(getattr(module, command.function)(args) or 0)
 
 
 def _dispatch(args: list[str]) -> int:
-    if not args or args[0] in ("-h", "--help"):
+    if not args or args[0] in _HELP:
         print(_usage())
+    elif args[0] in map(_group, COMMANDS) and (len(args) == 1 or args[1] in _HELP):
+        print(_usage(args[0]))
     elif args[0] == "--version":
         print(f"lfs-ray {__version__}")
     else:
         for words in (1, 2):
             if command := COMMANDS.get(" ".join(args[:words])):
                 return _carry_out(command, args[words:])
+        given = " ".join(args[: 2 if args[0] in map(_group, COMMANDS) else 1])
         raise ConfigError(
-            f"the command must be one of {', '.join(COMMANDS)}, got {args[0]!r}: see "
+            f"the command must be one of {', '.join(COMMANDS)}, got {given!r}: see "
             f"`lfs-ray --help`"
         )
     return 0

@@ -528,7 +528,7 @@ def test_several_mistakes_are_told_at_once(faces: str, tmp_path: Path, capsys: C
     ("words", "told"),
     [
         (["serch"], "the command must be one of"),
-        (["data"], "the command must be one of"),
+        (["data", "unpack"], "data synthesize, got 'data unpack': see"),
         (["search", "/none/such.toml"], "the configuration file must be readable"),
         (["search", "--resume", "maybe"], "--resume must be one of never, auto, must"),
         (["search", "--run-dir"], "--run-dir must be followed by a value"),
@@ -777,6 +777,20 @@ def test_help_and_version(capsys: Capture) -> None:
         assert all(f"  {command}" in text for command in cli.COMMANDS)
     assert lfs_ray("--version") == 0
     assert capsys.readouterr().out == f"lfs-ray {package.__version__}\n"
+
+
+@pytest.mark.parametrize("words", [["data"], ["data", "--help"], ["data", "-h"]])
+def test_the_commands_of_a_group(words: list[str], capsys: Capture) -> None:
+    assert cli.run(words) == 0
+    named = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  ")]
+    assert [line.split("  ")[1] for line in named] == [
+        name for name in cli.COMMANDS if name.startswith("data ")
+    ]
+
+
+def test_the_list_of_commands_fits_a_terminal(capsys: Capture) -> None:
+    assert cli.run([]) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
 
 
 @pytest.mark.parametrize("command", list(cli.COMMANDS))

@@ -19,33 +19,33 @@ class Command(NamedTuple):
 COMMANDS: dict[str, Command] = {
     "search": Command(
         "fits",
-        "Search the loss while the model trains; without a file, the embedded example.",
+        "Search the loss while the model trains; no file: the example.",
         "search",
     ),
     "train": Command(
-        "fits", "Train under one fixed loss, or under a schedule that a search found.", "train"
+        "fits", "Train under one fixed loss, or under a schedule of a search.", "train"
     ),
     "compare": Command(
         "fits",
-        "Compare methods over seeds at one budget, in one run; the table says what is known.",
+        "Compare methods over seeds at one budget, in one run.",
         "compare",
     ),
     "trials": Command("trials", "Show the trial table of one or several runs."),
     "evaluate": Command(
-        "evaluate", "Score a checkpoint, or embeddings, by the protocol of a test set."
+        "evaluate", "Score a checkpoint, or embeddings, by a test set's protocol."
     ),
-    "embed": Command("embed", "Embed all images of a folder or packed set into a directory."),
+    "embed": Command("embed", "Embed all images of a folder or packed set."),
     "data pack": Command(
-        "data_pack", "Pack a folder of class folders, or a list file's images, into an LMDB."
+        "data_pack", "Pack folders, lists, .rec, tars, Parquet, LMDBs into a set."
     ),
     "data convert": Command(
-        "data_convert", "Turn a .bin verification set into a packed set with a pair list."
+        "data_convert", "Turn a .bin verification set into a packed set with pairs."
     ),
     "data doctor": Command(
-        "data_doctor", "Examine a set: labels, images, duplicates, colours, crops, pairs."
+        "data_doctor", "Examine labels, images, duplicates, colours, crops, pairs."
     ),
     "data overlap": Command(
-        "data_overlap", "Find identities that a training set shares with test sets; remove them."
+        "data_overlap", "Find and remove identities that are in test sets, too."
     ),
     "data noise": Command("data_noise", "Flip a share of a set's labels, for studies of noise."),
     "data synthesize": Command("data_synthesize", "Draw synthetic faces into a packed data set."),

@@ -30,14 +30,16 @@ def run(args: list[str]) -> None:
         choices=KINDS,
         help="to any other class (default), or to one of the five most similar",
     )
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="of the choice (default 0)")
     parser.add_argument(
         "--model",
         default="",
         metavar="CHECKPOINT",
         help="what similar means; without it, mean images",
     )
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument(
+        "--threads", type=int, default=os.cpu_count() or 1, help="default: one a core"
+    )
     options = parser.parse_args(args)
     if options.model and options.kind != "similar":
         raise ConfigError(f"--model needs --kind similar, got {options.kind}")

@@ -70,7 +70,9 @@ def _parse(args: list[str]) -> Namespace:
     parser.add_argument("--keep", default="", metavar="FILE", help="the only identities to keep")
     parser.add_argument("--write", default="", metavar="DST", help="list of what stays")
     parser.add_argument("--matches", default="", metavar="FILE", help="CSV of all matches")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument(
+        "--threads", type=int, default=os.cpu_count() or 1, help="default: one a core"
+    )
     return parser.parse_args(args)
 
 
