@@ -528,7 +528,7 @@ def test_several_mistakes_are_told_at_once(faces: str, tmp_path: Path, capsys: C
     ("words", "told"),
     [
         (["serch"], "the command must be one of"),
-        (["data", "unpack"], "data synthesize, got 'data unpack': see"),
+        (["data", "unpack"], f"the command must be one of {', '.join(cli.COMMANDS)}, got 'data u"),
         (["search", "/none/such.toml"], "the configuration file must be readable"),
         (["search", "--resume", "maybe"], "--resume must be one of never, auto, must"),
         (["search", "--run-dir"], "--run-dir must be followed by a value"),

@@ -102,10 +102,14 @@ def read_pairs(
 def shuffled_folds(
     same: NDArray[np.bool_], fold: NDArray[np.int64], seed: int
 ) -> NDArray[np.int64]:
-    """Folds dealt anew at random, (P,): each gets as many pairs of each kind as any other."""
+    """Folds dealt anew at random, (P,): each gets as many pairs of each kind as any other.
+
+    There are as many as before, ten where there was one.
+    """
+    before = len(np.unique(fold))
     order = np.random.Generator(np.random.PCG64(seed)).permutation(len(same))
     dealt = np.empty_like(fold)
-    dealt[order] = dealt_folds(same[order], len(np.unique(fold)))
+    dealt[order] = dealt_folds(same[order], before if before > 1 else FOLDS)
     return dealt
 
 

@@ -64,7 +64,7 @@ def make_folds(measure_P: Floats, same_P: ArrayLike, fold_P: ArrayLike) -> Folds
     if len(numbers) < 2:
         raise DataError(
             f"verification must have at least 2 folds, found {len(numbers)}: "
-            "give the pairs a fold number"
+            "give the pairs a fold number, or have them dealt anew"
         )
     _check_classes(same, fold, numbers)
     return Folds(measure_P, same, fold, len(numbers))

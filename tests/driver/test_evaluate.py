@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import generated_sets
@@ -178,6 +179,39 @@ def test_folds_are_dealt_anew_on_request_only(sets: Path, tmp_path: Path) -> Non
     assert first == first_again
     assert len({tuple(one) for one in (given, first, second)}) == 3
     assert first[-1] == given[-1]  # the AUC has no folds
+
+
+def relisted(sets: Path, target: Path, change: Callable[[list[str]], list[str] | None]) -> Path:
+    """The table of pairs with its rows changed, or left out."""
+    (source,) = (sets / "table").glob("*.tsv")
+    header, *rows = source.read_text().splitlines()
+    changed = filter(None, (change(row.split("\t")) for row in rows))
+    target.write_text("\n".join([header, *("\t".join(row) for row in changed)]) + "\n")
+    return target
+
+
+def test_pairs_of_one_fold_are_dealt_to_ten(sets: Path, tmp_path: Path) -> None:
+    one = relisted(sets, tmp_path / "one.tsv", lambda row: ["0", *row[1:]])
+    images = next(str(place) for place in sets.glob("table/*") if place.is_dir())
+    request = EvaluationRequest(source=write_model(tmp_path), target=str(one), images=images)
+    with pytest.raises(DataError, match=r"at least 2 folds, found 1: .* have them dealt anew"):
+        evaluate(request)
+    table = evaluate(replace(request, shuffle_seed=3))
+    assert table["note"][0] == ""  # else it would say that there are not ten
+
+
+def test_a_figure_that_is_not_defined_says_so(sets: Path, tmp_path: Path) -> None:
+    def without_different(row: list[str]) -> list[str] | None:
+        return None if row[:2] == ["3", "0"] else row
+
+    some = relisted(sets, tmp_path / "some.tsv", without_different)
+    images = next(str(place) for place in sets.glob("table/*") if place.is_dir())
+    table = evaluate(
+        EvaluationRequest(source=write_model(tmp_path), target=str(some), images=images)
+    )
+    (row,) = table[table["metric"] == "val@far"].to_dict("records")
+    assert np.isnan(row["value"])
+    assert row["note"] == "not defined: a fold has pairs of one kind only"
 
 
 def test_table_and_pictures_are_written_whole(sets: Path, tmp_path: Path) -> None:

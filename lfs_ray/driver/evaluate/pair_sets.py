@@ -5,6 +5,7 @@ Pairs and raw embeddings -> here -> rows, curve, histogram, hardest errors.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -164,7 +165,9 @@ def _val(name: str, pairs: Pairs, scores_P: npt.NDArray[np.float64]) -> Iterator
     try:
         result = val_at_far(scores_P, pairs.same, pairs.fold)
     except DataError:
-        return  # a fold of one class: the rule has no figure for it
+        note = "not defined: a fold has pairs of one kind only"
+        yield Row(set=name, metric="val@far", rule="adjacent", value=math.nan, note=note)
+        return
     yield Row(
         set=name,
         metric=f"val@far={result.target:g}",
