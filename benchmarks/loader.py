@@ -10,9 +10,9 @@ A packed set of 112x112 JPEGs is read once in the order of a training epoch, by
     float     the loader's batches made float32 and normalised on the CPU, as training does there
 
 and by the loader with each augmentation on for every fifth image. All run once in every round, in
-an order that changes; printed are medians of the rates and of the ratios within a round. Fails
-below 0.85 of bare or 2 times torch, at full size. Memory is private memory (RssAnon) at its peak above that
-before, and of torch the sum of its processes.
+an order that changes; printed are medians of the rates and of the ratios within a round. Fails,
+at full size, below 0.85 of bare or 2 times torch. Memory is private memory (RssAnon) at its peak
+above that before, and of torch the sum of its processes.
 """
 
 from __future__ import annotations
