@@ -1,12 +1,12 @@
 """How fast training gets its images: the loader, bare decoding, and a torch DataLoader.
 
-    python benchmarks/loader.py [--small] [--threads N] [--data PACKED] [--runs N]
+    python benchmarks/loader.py [--small] [--threads N] [--data PACKED] [--rounds N]
 
 A packed set of 112x112 JPEGs is read once in the order of a training epoch, by
 
     bare      simplejpeg alone, on as many threads: bytes in memory, pixels dropped
     loader    the batches that training gets: shuffled, mirrored, uint8, from the LMDB
-    torch     DataLoader of as many processes over the same LMDB, as in field_loader.py, mirrored
+    torch     DataLoader of two processes over the same LMDB, as in field_loader.py, mirrored
     float     the loader's batches made float32 and normalised on the CPU, as training does there
 
 and by the loader with each augmentation on for every fifth image. All run once in every round, in
@@ -18,7 +18,6 @@ above that before, and of torch the sum of its processes.
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import sys
 import tempfile
@@ -38,11 +37,15 @@ from lfs_ray.data.augment import Augmentation, AugmentedStream
 from lfs_ray.data.loader import Batch, batches
 from lfs_ray.data.sources import FaceSet, open_faces
 from lfs_ray.data.stream import stream_flips, stream_indices
-from lfs_ray.data.synthetic import SyntheticFaces, synthesize
+from lfs_ray.data.synthetic import SyntheticFaces, render_identity
+from lfs_ray.data.writer import write_packed
 from lfs_ray.training.steps import to_pixels
 
 SIZE_PX = 112
+QUALITY = 95
+IMAGES_EACH = 16
 BATCH = 128
+PROCESSES = 2
 SEED = 1
 BARE_SHARE, TORCH_RATIO = 0.85, 2.0
 FIFTH = 0.2
@@ -74,7 +77,7 @@ class Bench:
         height, width, *_ = simplejpeg.decode_jpeg_header(self.blobs[0])
         if (height, width) != (SIZE_PX, SIZE_PX) or len(self.blobs) != num_images:
             sys.exit(f"{folder} must hold JPEGs of {SIZE_PX} x {SIZE_PX} pixels")
-        self.torch = field_loader(folder, self.order, BATCH, threads)
+        self.torch = field_loader(folder, self.order, BATCH, PROCESSES)
 
     def bare(self) -> int:
         """Decode and forget."""
@@ -117,6 +120,20 @@ class Bench:
     def field(self) -> int:
         """Take every batch of the DataLoader."""
         return sum(len(labels) for _, labels in self.torch)
+
+
+def write_faces(folder: str, num_images: int) -> None:
+    """Pack synthetic faces with the quality that face sets are distributed in."""
+    spec = SyntheticFaces(num_images // IMAGES_EACH, IMAGES_EACH, SIZE_PX)
+    names = [f"{identity:05d}" for identity in range(spec.num_identities)]
+
+    def records() -> Iterator[tuple[str, bytes, int]]:
+        for identity, name in enumerate(names):
+            for number, picture in enumerate(render_identity(spec, identity)):
+                blob = simplejpeg.encode_jpeg(picture, quality=QUALITY, colorsubsampling="420")
+                yield f"{name}/{number:03d}.jpg", blob, identity
+
+    write_packed(folder, records(), class_names=names, source={"kind": "benchmark"})
 
 
 def rate(work: Work) -> float:
@@ -200,17 +217,17 @@ def report(rates: dict[str, list[float]]) -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--small", action="store_true", help="1,536 images, three rounds")
-    parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1))
+    parser.add_argument("--threads", type=int, default=1, help="default 1, as for training")
     parser.add_argument("--data", help="packed set of 112x112 JPEGs; default: synthetic faces")
-    parser.add_argument("--runs", type=int, help="rounds; default 11, small 3")
+    parser.add_argument("--rounds", type=int, help="rounds; default 11, small 3")
     options = parser.parse_args()
     num_images = 1536 if options.small else 16_384
-    runs = options.runs or (3 if options.small else 11)
+    runs = options.rounds or (3 if options.small else 11)
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         data = options.data or str(Path(folder, "faces"))
         if not options.data:
-            synthesize(SyntheticFaces(num_images // 16, 16, SIZE_PX), data)
+            write_faces(data, num_images)
         bench = Bench(data, num_images, options.threads)
         ways: dict[str, Work] = {
             "bare": bench.bare,

@@ -133,16 +133,15 @@ class LmdbStore:
         None stands for what `image` has to look at: no such key, raw planes, an unusual record.
         Images may be read inside of the context.
         """
+        images: list[memoryview | None] = []
         with self._environment().begin(buffers=True) as txn:
-
-            def image_of(key: bytes) -> memoryview | None:
+            for key in keys:
                 try:
                     value = txn.get(key)
                 except lmdb.Error:  # `image` says what is wrong with the key
-                    return None
-                return None if value is None else datum.encoded_part(value)
-
-            yield [image_of(key) for key in keys]
+                    value = None
+                images.append(None if value is None else datum.encoded_part(value))
+            yield images
 
     def missing(self, keys: Iterator[str]) -> list[str]:
         """Those of `keys` without a record, in their order; a million keys a second or two."""
