@@ -216,12 +216,12 @@ def report(rates: dict[str, list[float]]) -> bool:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--small", action="store_true", help="1,536 images, three rounds")
+    parser.add_argument("--small", action="store_true", help="1,024 images, three rounds")
     parser.add_argument("--threads", type=int, default=1, help="default 1, as for training")
     parser.add_argument("--data", help="packed set of 112x112 JPEGs; default: synthetic faces")
     parser.add_argument("--rounds", type=int, help="rounds; default 11, small 3")
     options = parser.parse_args()
-    num_images = 1536 if options.small else 16_384
+    num_images = 1024 if options.small else 16_384
     runs = options.rounds or (3 if options.small else 11)
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
