@@ -55,7 +55,7 @@ def accuracy(
         num_images=images,
         total_images=images,
     )
-    return Trainer(config, material).train(spec, None).score.accuracy
+    return Trainer(config, material).train(spec, None).score.reward
 
 
 def test_margin_helps_and_nothing_saturates(material: tuple[Config, Material]) -> None:
