@@ -113,13 +113,7 @@ def appraise_groups(
         for rule in options.rules
         for what, value in _spread(whole.rows, rule)
     ]
-    return Appraisal(
-        rows=[*whole.rows, *summary],
-        roc=whole.roc,
-        histograms=whole.histograms,
-        errors=whole.errors,
-        store=whole.store,
-    )
+    return joined([whole, Appraisal(rows=summary)])
 
 
 def _spread(rows: Sequence[Row], rule: str) -> Iterator[tuple[str, float]]:
@@ -133,7 +127,7 @@ def _accuracies(
     name: str, pairs: Pairs, results: Sequence[Verification], seed: int
 ) -> Iterator[Row]:
     for result in results:
-        row = Row(
+        yield Row(
             set=name,
             metric="accuracy",
             rule=result.rule,
@@ -143,7 +137,6 @@ def _accuracies(
             count=len(pairs),
             note="; ".join(result.notes),
         )
-        yield row
     if pairs.people():
         error = identity_bootstrap_se(
             results[0].correct_P,

@@ -16,7 +16,7 @@ from lfs_ray.data.protocols.trillion_pairs import read_trillion_pairs
 from lfs_ray.data.store import ImageStore, open_store
 from lfs_ray.driver.evaluate.embeddings import Embeddings, unit_blocks
 from lfs_ray.driver.evaluate.request import EvaluationRequest
-from lfs_ray.driver.evaluate.table import Appraisal, Row
+from lfs_ray.driver.evaluate.table import Appraisal, Row, joined
 from lfs_ray.driver.evaluate.templates import one_to_many_rows
 from lfs_ray.errors import DataError
 from lfs_ray.evaluation.all_pairs import score_all_pairs
@@ -44,10 +44,7 @@ def appraise_megaface(
     if probes.noisy_probe_P.any() or probes.noisy_distractor_D.any():
         cleaned = probes.without_noise()
         parts.append(_identified(request, cleaned, embeddings, "noise left out", progress))
-    return Appraisal(
-        rows=[row for part in parts for row in part.rows],
-        cmc={name: curve for part in parts for name, curve in part.cmc.items()},
-    )
+    return joined(parts)
 
 
 def appraise_probes(
