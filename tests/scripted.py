@@ -133,9 +133,13 @@ class Keeper:
     # ---- calls of workers
 
     def lease(self, worker: WorkerId, dies_after: int | None = None) -> Lease | None:
-        """The lease that the worker holds, else a new one."""
+        """The lease that the worker holds, else a new one, else a second copy."""
         return self.call(
-            lambda population: population.held_by(worker) or population.lease(worker, self.now_s),
+            lambda population: (
+                population.held_by(worker)
+                or population.lease(worker, self.now_s)
+                or population.lease_copy(worker, self.now_s)
+            ),
             dies_after,
         )
 

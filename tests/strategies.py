@@ -58,6 +58,7 @@ def plans(draw: st.DrawFn) -> Plan:
         lease_timeout_s=10.0,
         max_retries=draw(st.integers(0, 2)),
         max_losses_per_trial=NEVER,
+        backup_trials=draw(st.booleans()),
     )
 
 

@@ -29,6 +29,8 @@ class WorkerConfig:
     """Seconds between a worker's signs of life."""
     lease_timeout_s: float = 60.0
     """Seconds without a sign of life after which a trial is leased again."""
+    backup_trials: bool = False
+    """Workers without work train a second copy of a late trial; the first that ends counts."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to train; auto: cuda where there is a GPU. A method key: resolved once for the run."""
     threads: int = 1

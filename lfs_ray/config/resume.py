@@ -29,6 +29,7 @@ FREE_KEYS = (
     "worker.ray_address",
     "worker.heartbeat_s",
     "worker.lease_timeout_s",
+    "worker.backup_trials",
 )
 _TEMPLATES = ("search", "loss")  # only what the populations make of them counts
 _ADVICE = "restore it, or start a new run"

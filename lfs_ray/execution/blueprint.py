@@ -81,6 +81,7 @@ def plan_population(config: Config, name: str, epoch_images: int) -> tuple[Plan,
         own_weights_rounds=_rounds_in(EPOCHS_BEFORE_COPY, nominal) if independent else 0,
         own_momentum="keep_momentum" in search.compat,
         lease_timeout_s=config.worker.lease_timeout_s,
+        backup_trials=config.worker.backup_trials,
     )
     return plan, searcher
 

@@ -7,18 +7,24 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal
 
 from lfs_ray.config.sections import Config
 from lfs_ray.errors import RunError
 from lfs_ray.execution.blueprint import build_populations
+from lfs_ray.execution.clock import ListeningClock
 from lfs_ray.execution.run_files import RunFiles
 from lfs_ray.search.messages import Checkpoint, Lease, Outcome, Verdict, WorkerId
 from lfs_ray.search.population import Population
 from lfs_ray.search.searcher import replay
 from lfs_ray.storage import Storage
+
+_HEARTBEATS_APART = 2.0
+"""Heartbeats of a worker that may fall into a gap in which the keeper hears nothing at all."""
+_ON_THE_WAY_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,6 +56,11 @@ class Standing:
     """Deviation of the policy's first component; NaN for a hand-made loss."""
 
 
+def no_nodes() -> Collection[str]:
+    """Nodes known to be dead, where there are no nodes."""
+    return ()
+
+
 class Coordinator:
     """Leases, reports, commits.
 
@@ -59,6 +70,9 @@ class Coordinator:
         storage: the run directory.
         generation: the driver's.
         now_s: a clock that never goes back.
+        lost_nodes: asks for the nodes known to be dead.
+        restarted: this keeper follows one that died: workers may hold leases that it gave. They
+            get time to say so before anything is leased, else their trials would be trained twice.
 
     Raises:
         RunError: the run's files don't fit its configuration.
@@ -72,6 +86,8 @@ class Coordinator:
         generation: int,
         *,
         now_s: Callable[[], float] = time.monotonic,
+        lost_nodes: Callable[[], Collection[str]] = no_nodes,
+        restarted: bool = False,
     ) -> None:
         boot = f"g{generation:06d}.{uuid.uuid4().hex[:8]}"
         self.populations = build_populations(config, epoch_images, boot=boot)
@@ -86,7 +102,11 @@ class Coordinator:
             )
             for name, population in self.populations.items()
         }
-        self._now_s = now_s
+        heartbeat_s = config.worker.heartbeat_s
+        self._clock = ListeningClock(_HEARTBEATS_APART * heartbeat_s, now_s)
+        self._leases_from_s = heartbeat_s + _ON_THE_WAY_S if restarted else 0.0
+        self._lost_nodes = lost_nodes
+        self._left: set[str] = set()
         self._rewards: dict[str, float] = {}
         self._failure = ""
         for name, population in self.populations.items():
@@ -105,33 +125,52 @@ class Coordinator:
 
     def hello(self, worker: WorkerId) -> None:
         """A worker started; what its earlier incarnation held is free."""
+        lost_nodes = self._lost_nodes()
         for population in self.populations.values():
-            population.hello(worker)
+            population.hello(worker, lost_nodes)
+            self._settle(population)
+
+    def lost(self, index: int) -> None:
+        """The process of a worker is dead; what it held is free."""
+        lost_nodes = self._lost_nodes()
+        for population in self.populations.values():
+            population.lost(index, lost_nodes)
             self._settle(population)
 
     def lease(self, worker: WorkerId) -> Reply:
         """The next trial: of the oldest open round of any population."""
         if self.stopped:
             return Reply(kind="done", reason=self.stopped)
-        if self.finished:
+        if self.finished or worker.incarnation in self._left:
             return Reply(kind="done")
-        for population in self.populations.values():
-            population.expire(self._now_s())
-            self._settle(population)
-        for population in self.populations.values():
-            held = population.held_by(worker)
-            if held is not None:
-                return Reply(kind="train", lease=held)
-        for population in sorted(self.populations.values(), key=lambda one: one.round):
-            lease = population.lease(worker, self._now_s())
-            if lease is not None:
-                return Reply(kind="train", lease=lease)
-        return Reply(kind="wait")
+        self._expire()
+        lease = self._lease(worker, self._clock())
+        return Reply(kind="train", lease=lease) if lease else Reply(kind="wait")
+
+    def _expire(self) -> None:
+        """Free the leases without a sign of life."""
+        now_s = self._clock()
+        if any(population.runs_out(now_s) for population in self.populations.values()):
+            lost_nodes = self._lost_nodes()
+            for population in self.populations.values():
+                population.expire(now_s, lost_nodes)
+                self._settle(population)
+
+    def _lease(self, worker: WorkerId, now_s: float) -> Lease | None:
+        """What the worker holds already, else an open trial, else a second copy of a late one."""
+        populations = sorted(self.populations.values(), key=lambda one: one.round)
+        held = (population.held_by(worker) for population in populations)
+        lease = next((lease for lease in held if lease), None)
+        if lease or now_s < self._leases_from_s:
+            return lease
+        opened = (population.lease(worker, now_s) for population in populations)
+        copied = (population.lease_copy(worker, now_s) for population in populations)
+        return next((lease for lease in chain(opened, copied) if lease), None)
 
     def report(self, worker: WorkerId, lease: Lease, outcome: Outcome) -> Reply:
         """Take an outcome; answers with "store", or with the next trial at once."""
         population = self.populations[lease.population]
-        verdict = population.report(lease, outcome, self._now_s())
+        verdict = population.report(lease, outcome, self._clock())
         self._settle(population)
         if verdict is Verdict.KEEP:
             return Reply(kind="store", lease=lease)
@@ -165,15 +204,20 @@ class Coordinator:
 
     def heartbeat(self, worker: WorkerId, lease: Lease) -> bool:
         """A sign of life; False: the lease is gone."""
-        return self.populations[lease.population].heartbeat(lease, worker, self._now_s())
+        now_s = self._clock()
+        if worker.incarnation in self._left:
+            return False
+        return self.populations[lease.population].heartbeat(lease, worker, now_s)
 
     def release(self, worker: WorkerId) -> None:
-        """A worker gives back what it holds."""
+        """A worker gives back what it holds, and gets nothing more: its process is to end."""
+        self._left.add(worker.incarnation)
         for population in self.populations.values():
             population.release(worker)
 
     def standings(self) -> list[Standing]:
         """Where every population stands."""
+        self._clock()
         return [self._standing(population) for population in self.populations.values()]
 
     def _settle(self, population: Population) -> None:
@@ -191,6 +235,8 @@ class Coordinator:
             # as the reason to end, and not tried again; a resume trains what was not written.
             self._failure = str(error)
             return
+        finally:
+            self._clock.skip()
         self._note(population, closed.rows)
         population.advance(closed)
 

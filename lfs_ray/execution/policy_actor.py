@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Collection
+from typing import Protocol
 
 from lfs_ray.config.load import read_config
 from lfs_ray.execution.coordinator import Coordinator, Reply, Standing
@@ -19,6 +21,16 @@ LONG_POLL_S = 5.0
 EXPIRY_CHECK_S = 0.5
 
 
+class View(Protocol):
+    """What the actor asks of its cluster."""
+
+    def lost_nodes(self) -> Collection[str]:
+        """Nodes known to be dead."""
+
+    def restarted(self) -> bool:
+        """Whether the actor was started again after a death."""
+
+
 class PolicyActor:
     """Serves one run.
 
@@ -27,18 +39,36 @@ class PolicyActor:
         epoch_images: images of the training set.
         storage: the run directory.
         generation: the driver's.
+        view: the cluster.
     """
 
     def __init__(
-        self, config_text: str, epoch_images: int, storage: Storage, generation: int
+        self,
+        config_text: str,
+        epoch_images: int,
+        storage: Storage,
+        generation: int,
+        view: View,
     ) -> None:
         config = read_config(config_text, place=storage.path("config.toml"))
-        self._coordinator = Coordinator(config, epoch_images, storage, generation)
+        self._coordinator = Coordinator(
+            config,
+            epoch_images,
+            storage,
+            generation,
+            lost_nodes=view.lost_nodes,
+            restarted=view.restarted(),
+        )
         self._changed = asyncio.Event()
 
     async def hello(self, worker: WorkerId) -> None:
         """See `Coordinator.hello`."""
         self._coordinator.hello(worker)
+        self._wake()
+
+    async def lost(self, index: int) -> None:
+        """See `Coordinator.lost`."""
+        self._coordinator.lost(index)
         self._wake()
 
     async def lease(self, worker: WorkerId) -> Reply:

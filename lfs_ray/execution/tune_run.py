@@ -8,8 +8,6 @@ end: the population decides when a trial has failed.
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import os
 import tempfile
 import uuid
@@ -25,17 +23,15 @@ from ray.tune.progress_reporter import TrialProgressCallback
 from lfs_ray.config.machine import WorkerConfig
 from lfs_ray.config.sections import Config
 from lfs_ray.errors import ConfigError, RunError
+from lfs_ray.execution.cluster_view import ClusterView
 from lfs_ray.execution.coordinator import Coordinator
 from lfs_ray.execution.policy_actor import PolicyActor
-from lfs_ray.execution.pulse import Pulse
 from lfs_ray.execution.ray_desk import RayDesk
-from lfs_ray.execution.worker import Runner, work
-from lfs_ray.search.messages import Checkpoint, Lease, Outcome, WorkerId
+from lfs_ray.execution.tune_worker import RunnerFactory, TuneWorker, remote_class
 from lfs_ray.storage import Storage
 
 HEAD = "node:__internal_head__"
 NAMESPACE = "lfs-ray"
-RunnerFactory = Callable[[], Runner]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -158,11 +154,6 @@ def _cluster() -> dict[str, float]:
     return whole
 
 
-def _remote(cls: type) -> Any:
-    """A Ray actor class; Ray's own types don't know an actor's methods."""
-    return ray.remote(cls)
-
-
 def count_workers(config: Config) -> int:
     """Workers: as configured, else the smaller of all members and the GPUs (or cores)."""
     if config.worker.count is not None:
@@ -202,7 +193,7 @@ def _start_actor(search: RaySearch) -> Any:
     Coordinator(search.config, search.epoch_images, search.storage, search.generation)
     name = f"policy-{uuid.uuid4().hex[:12]}"
     head = {HEAD: 0.001} if HEAD in _cluster() else {}
-    remote = _remote(PolicyActor).options(
+    remote = remote_class(PolicyActor).options(
         name=name,
         namespace=NAMESPACE,
         num_cpus=0,
@@ -211,7 +202,7 @@ def _start_actor(search: RaySearch) -> Any:
         max_task_retries=-1,
     )
     actor = remote.remote(
-        search.config_text, search.epoch_images, search.storage, search.generation
+        search.config_text, search.epoch_images, search.storage, search.generation, ClusterView()
     )
     ray.get(actor.standings.remote())
     return actor
@@ -220,7 +211,7 @@ def _start_actor(search: RaySearch) -> Any:
 def _fit(search: RaySearch, actor: Any, folder: str) -> None:
     worker = search.config.worker
     trainable = tune.with_parameters(
-        run_worker, actor=actor, make_runner=search.make_runner, heartbeat_s=worker.heartbeat_s
+        TuneWorker, actor=actor, make_runner=search.make_runner, heartbeat_s=worker.heartbeat_s
     )
     tuner = tune.Tuner(
         tune.with_resources(trainable, resources(worker)),
@@ -230,26 +221,12 @@ def _fit(search: RaySearch, actor: Any, folder: str) -> None:
             name="search",
             storage_path=folder,
             failure_config=tune.FailureConfig(max_failures=-1),
-            checkpoint_config=tune.CheckpointConfig(),
-            callbacks=[_SilentProgress(), *search.callbacks],
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            callbacks=[_SilentProgress(), _Mourner(actor), *search.callbacks],
             verbose=0,
         ),
     )
     tuner.fit()
-
-
-def run_worker(
-    config: dict[str, Any], actor: Any, make_runner: RunnerFactory, heartbeat_s: float
-) -> None:
-    """One worker: a Tune function trainable."""
-    worker = WorkerId(index=int(config["worker"]), incarnation=uuid.uuid4().hex)
-    pulse = _remote(Pulse).options(num_cpus=0).remote(actor, worker, os.getpid(), heartbeat_s)
-    pulse.run.remote()
-    runner = _Pulsed(make_runner, pulse)
-    # Without its desk a worker ends: one that raised would be started again, without end. The
-    # driver, which asks the desk at the end, tells the user.
-    with contextlib.suppress(RunError):
-        work(RayDesk(actor), runner, worker, _report)
 
 
 class _SilentProgress(TrialProgressCallback):
@@ -262,33 +239,18 @@ class _SilentProgress(TrialProgressCallback):
         """Print nothing."""
 
 
-class _Pulsed:
-    """A runner that tells the pulse which lease it holds."""
+class _Mourner(tune.Callback):
+    """Tells the policy actor of a worker's dead process as soon as Tune knows.
 
-    def __init__(self, make_runner: RunnerFactory, pulse: Any) -> None:
-        self._make_runner, self._pulse = make_runner, pulse
+    Its lease would else run out by itself, or at the start of the process after it, which may
+    have to wait for a place.
+    """
 
-    @functools.cached_property
-    def _runner(self) -> Runner:
-        # Made with the first trial: a worker that cannot be made fails trials, which are counted.
-        return self._make_runner()
+    def __init__(self, actor: Any) -> None:
+        self._actor = actor
 
-    def train(self, lease: Lease) -> Outcome:
-        self._pulse.hold.remote(lease)
-        return self._runner.train(lease)
-
-    def store(self, lease: Lease) -> Checkpoint:
-        return self._runner.store(lease)
-
-
-def _report(lease: Lease, outcome: Outcome) -> None:
-    row = {
-        "population": lease.population,
-        "round": lease.round,
-        "member": lease.member,
-        "reward": outcome.reward,
-        "reward_se": outcome.reward_se,
-        "train_loss": outcome.train_loss,
-        "error": outcome.error,
-    }
-    tune.report({**row, **{f"theta_{i}": x for i, x in enumerate(lease.theta)}})
+    def on_trial_recover(
+        self, iteration: int, trials: list[Any], trial: Any, **info: object
+    ) -> None:
+        """A Tune trial failed and is going to be started again."""
+        self._actor.lost.remote(int(trial.config["worker"]))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from typing import Protocol
 
@@ -53,14 +53,21 @@ class Runner(Protocol):
 Reporter = Callable[[Lease, Outcome], None]
 
 
-def work(desk: Desk, runner: Runner, worker: WorkerId, report: Reporter) -> str:
-    """Train trials until the search is done; the reason when it stopped before its end.
+def trials(
+    desk: Desk, runner: Runner, worker: WorkerId
+) -> Generator[tuple[Lease, Outcome], None, str]:
+    """Train trials until the search is done.
 
     Args:
         desk: where trials come from.
         runner: what trains them.
         worker: who asks.
-        report: told of every finished trial, after the desk.
+
+    Yields:
+        Every finished trial, after the desk was told.
+
+    Returns:
+        Why the search stopped before its end; empty: it didn't.
     """
     desk.hello(worker)
     reply = desk.lease(worker)
@@ -75,8 +82,18 @@ def work(desk: Desk, runner: Runner, worker: WorkerId, report: Reporter) -> str:
         except RunError as error:
             reply = desk.abandon(worker, lease, str(error))
             continue
-        report(lease, outcome)
+        yield lease, outcome
     return reply.reason
+
+
+def work(desk: Desk, runner: Runner, worker: WorkerId, report: Reporter) -> str:
+    """`trials` to their end, each one reported; why the search stopped, empty where it didn't."""
+    under_way = trials(desk, runner, worker)
+    while True:
+        try:
+            report(*next(under_way))
+        except StopIteration as end:
+            return str(end.value)
 
 
 def _train(desk: Desk, runner: Runner, worker: WorkerId, lease: Lease) -> tuple[Reply, Outcome]:

@@ -89,7 +89,17 @@ class Completed:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerId:
-    """One start of one worker."""
+    """One start of one worker, and where it runs."""
 
     index: int
     incarnation: str
+    host: str = ""
+    node: str = ""
+    """Ray's name of the node; empty without Ray."""
+    log: str = ""
+    """Where its process writes what it prints, on that host."""
+
+    def place(self) -> str:
+        """Who and where, for messages."""
+        where = f" on {self.host}" if self.host else ""
+        return f"worker {self.index}{where}" + (f", log {self.log}" if self.log else "")

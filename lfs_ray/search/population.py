@@ -12,9 +12,10 @@ even with a lease that ran out: a trial gives the same numbers wherever it is tr
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from lfs_ray.search.leases import Leases
 from lfs_ray.search.lineage import Lineage
 from lfs_ray.search.messages import (
     Checkpoint,
@@ -28,7 +29,7 @@ from lfs_ray.search.messages import (
 from lfs_ray.search.rounds import ClosedRound, close_round
 from lfs_ray.search.searcher import Plan, Proposal, Searcher
 from lfs_ray.search.state import PolicyState
-from lfs_ray.search.trial import Trial, adoptable
+from lfs_ray.search.trial import Hold, Trial, adoptable, lost_outcome
 from lfs_ray.seeds import derive_seed
 
 
@@ -44,11 +45,10 @@ class Population:
     def __init__(self, plan: Plan, searcher: Searcher, boot: str) -> None:
         self.plan = plan
         self.searcher = searcher
-        self.boot = boot
         self.stopped = ""
         self._lineage = Lineage()
         self.policy_state = searcher.initial_state()
-        self._leases = 0
+        self._leases = Leases(plan, boot)
         self._completed: list[Completed] = []
         self._open_round(0)
 
@@ -85,45 +85,54 @@ class Population:
 
     def held_by(self, worker: WorkerId) -> Lease | None:
         """The lease this worker already holds, to be given again: an answer got lost."""
-        for trial in self._trials:
-            if trial.state == "leased" and trial.worker == worker:
-                return self._lease_of(trial)
-        return None
+        held = self._leases.held_by(worker)
+        return self._lease_of(*held) if held else None
 
     def lease(self, worker: WorkerId, now_s: float) -> Lease | None:
         """Hand out an open trial, the worker's own index first; None when there is none."""
-        if not self.num_open:
-            return None
-        trials = [trial for trial in self._trials if trial.state == "open"]
-        trial = next((trial for trial in trials if trial.member == worker.index), trials[0])
-        self._leases += 1
-        trial.state, trial.worker = "leased", worker
-        trial.token = f"{self.boot}-{self._leases}"
-        trial.deadline_s = now_s + self.plan.lease_timeout_s
-        trial.attempts += 1
-        return self._lease_of(trial)
+        held = self._leases.hand_out(worker, now_s) if self.num_open else None
+        return self._lease_of(*held) if held else None
 
-    def hello(self, worker: WorkerId) -> None:
-        """A worker started: whatever an earlier incarnation of it held is lost."""
-        for trial in self._held():
-            held = trial.worker
-            if held and held.index == worker.index and held.incarnation != worker.incarnation:
-                self._lose(trial, f"worker {held.index} ended")
+    def lease_copy(self, worker: WorkerId, now_s: float) -> Lease | None:
+        """Hand out a second copy of the slowest trial (backup trials); None when none is late.
+
+        For a worker that no population has an open trial for.
+        """
+        if self.finished or self.stopped or not self.plan.backup_trials:
+            return None
+        held = self._leases.hand_out_copy(worker, now_s)
+        return self._lease_of(*held) if held else None
 
     def heartbeat(self, lease: Lease, worker: WorkerId, now_s: float) -> bool:
         """Prolong a lease; adopt a lost one (restart, long silence) if its trial is open."""
         trial = self._find(lease)
         if trial is None or trial.state == "complete":
             return False
-        if trial.state == "open":
-            if lease.token in trial.failed_tokens or self._holds(worker):
-                return False
-            trial.state, trial.token, trial.worker = "leased", lease.token, worker
-            trial.attempts = max(trial.attempts, 1)
-        if trial.token != lease.token:
-            return False
-        trial.deadline_s = now_s + self.plan.lease_timeout_s
-        return True
+        return self._leases.heartbeat(trial, lease.token, worker, now_s)
+
+    def hello(self, worker: WorkerId, lost_nodes: Collection[str] = ()) -> None:
+        """A worker started: whatever an earlier incarnation of it held is lost.
+
+        Args:
+            lost_nodes: nodes known to be dead; processes that died with theirs don't count.
+        """
+        self._count_losses(self._leases.lose(worker.index, worker.incarnation), lost_nodes)
+
+    def lost(self, index: int, lost_nodes: Collection[str] = ()) -> None:
+        """The process of a worker is dead, and no other one of its index has started."""
+        self._count_losses(self._leases.lose(index), lost_nodes)
+
+    def runs_out(self, now_s: float) -> bool:
+        """Whether a lease has had no sign of life for too long."""
+        return self._leases.runs_out(now_s)
+
+    def expire(self, now_s: float, lost_nodes: Collection[str] = ()) -> None:
+        """Free the leases without a sign of life for too long."""
+        self._count_losses(self._leases.expire(now_s), lost_nodes)
+
+    def release(self, worker: WorkerId) -> None:
+        """A worker gives its lease back (preemption): not counted as a loss."""
+        self._leases.release(worker)
 
     def report(self, lease: Lease, outcome: Outcome, now_s: float) -> Verdict:
         """Take a trial's outcome; a repeated call gets the same answer."""
@@ -132,18 +141,15 @@ class Population:
             return Verdict.GONE
         if trial.state == "complete":
             return Verdict.DISCARD
-        stale = trial.held and trial.token != lease.token
         if outcome.error or not math.isfinite(outcome.reward):
             # Somebody else tries again already, and his failure will count.
+            stale = trial.held and trial.hold_of(lease.token) is None
             return Verdict.GONE if stale else self._fail(trial, lease.token, outcome)
-        if stale:
-            trial.worker = None
         trial.outcome = outcome
+        self._leases.settle(trial, lease.token, now_s)
         if not self._stores_all and trial.order() > self._best_key():
             self._complete(trial)
             return Verdict.DISCARD
-        trial.state, trial.token = "kept", lease.token
-        trial.deadline_s = now_s + self.plan.lease_timeout_s
         return Verdict.KEEP
 
     def stored(self, lease: Lease, outcome: Outcome, checkpoint: Checkpoint) -> Verdict:
@@ -159,18 +165,6 @@ class Population:
             if other.state == "kept" and other.order() > trial.order():
                 self._complete(other)
         return Verdict.DISCARD
-
-    def release(self, worker: WorkerId) -> None:
-        """A worker gives its lease back (preemption): not counted as a loss."""
-        for trial in self._held():
-            if trial.worker == worker:
-                trial.free()
-
-    def expire(self, now_s: float) -> None:
-        """Free the leases without a sign of life for too long."""
-        for trial in self._held():
-            if trial.deadline_s < now_s:
-                self._lose(trial, f"no sign of life for {self.plan.lease_timeout_s:g} s")
 
     # ---- calls of the keeper of the run's files
 
@@ -232,12 +226,7 @@ class Population:
         self.round = number
         self._proposal = self.searcher.propose(self.policy_state, self.plan, number)
         self._trials = [Trial(member=member) for member in range(self._proposal.size)]
-
-    def _held(self) -> list[Trial]:
-        return [trial for trial in self._trials if trial.held]
-
-    def _holds(self, worker: WorkerId) -> bool:
-        return any(trial.worker == worker for trial in self._held())
+        self._leases.open(self._trials)
 
     def _find(self, lease: Lease) -> Trial | None:
         if self.stopped or self.finished or lease.round != self.round:
@@ -251,13 +240,13 @@ class Population:
     def _weights_of(self, trial: Trial) -> Parent | None:
         return self._lineage.weights(self.plan, self.round, trial.member)
 
-    def _lease_of(self, trial: Trial) -> Lease:
+    def _lease_of(self, trial: Trial, hold: Hold) -> Lease:
         plan = self.plan
         return Lease(
             population=plan.name,
             round=self.round,
             member=trial.member,
-            token=trial.token,
+            token=hold.token,
             theta=self._proposal.thetas[trial.member],
             seed=plan.trial_seed(self.round, trial.member),
             stream_seed=derive_seed(plan.seed, "stream", *plan.own(trial.member)),
@@ -267,25 +256,27 @@ class Population:
         )
 
     def _fail(self, trial: Trial, token: str, outcome: Outcome) -> Verdict:
+        """A lease ended with an exception; a second copy of its trial goes on."""
         trial.failed_tokens.add(token)
+        hold = trial.hold_of(token)
+        if hold is not None:
+            trial.drop(hold)
         if len(trial.failed_tokens) > self.plan.max_retries:
             error = outcome.error or f"reward must be finite, got {outcome.reward}"
             trial.outcome = replace(outcome, reward=math.nan, reward_se=math.nan, error=error)
             self._complete(trial)
-        else:
-            trial.free()
         return Verdict.DISCARD
 
-    def _lose(self, trial: Trial, reason: str) -> None:
-        trial.losses += 1
-        if trial.losses < self.plan.max_losses_per_trial:
-            trial.free()
-            return
-        trial.outcome = Outcome(error=f"its process was lost {trial.losses} times, last: {reason}")
-        self._complete(trial)
+    def _count_losses(self, lost: Iterable[Trial], lost_nodes: Collection[str]) -> None:
+        """Fail the trials that lost too many processes and that nobody trains any more."""
+        for trial in lost:
+            count = trial.num_losses(lost_nodes)
+            if trial.state == "open" and count >= self.plan.max_losses_per_trial:
+                trial.outcome = lost_outcome(trial.losses[-1], count)
+                self._complete(trial)
 
     def _complete(self, trial: Trial) -> None:
-        trial.state, trial.worker, trial.deadline_s = "complete", None, math.inf
+        trial.state, trial.holds = "complete", []
         self._completed.append(trial.completed(self.round))
 
     def _stop(self) -> None:

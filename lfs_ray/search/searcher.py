@@ -47,7 +47,9 @@ class Plan:
     max_retries: int = 1
     """Exceptions of a trial that are followed by another try."""
     max_losses_per_trial: int = 20
-    """Lost processes after which a trial fails."""
+    """Lost processes after which a trial fails; those that died with their node don't count."""
+    backup_trials: bool = False
+    """Whether a worker without work trains a second copy of the slowest open trial."""
 
     def trial_seed(self, number: int, member: int) -> int:
         """Seed of a trial; the same for all members that share their batches."""

@@ -114,17 +114,108 @@ def test_new_incarnation_frees_what_the_old_one_held(storage: Storage) -> None:
     assert fresh.token != lease.token
 
 
+def wait_s(desk: Coordinator, clock: Clock, seconds: float) -> None:
+    """Let time pass in which the keeper hears somebody every second."""
+    for _ in range(int(seconds)):
+        clock.now_s += 1.0
+        desk.standings()
+
+
 def test_lease_without_a_sign_of_life_is_given_to_another(storage: Storage) -> None:
     config, clock = config_of({"random": POPULATIONS["random"]}), Clock()
     desk = coordinator_of(config, storage, clock)
     lease, timeout_s = leased(desk.lease(ONE)), config.worker.lease_timeout_s
-    clock.now_s = timeout_s
+    wait_s(desk, clock, timeout_s)
     assert desk.heartbeat(ONE, lease)
-    clock.now_s = 2 * timeout_s
+    wait_s(desk, clock, timeout_s)
     assert desk.lease(TWO).kind == "wait"
-    clock.now_s = 2 * timeout_s + 1
+    wait_s(desk, clock, 1)
     assert leased(desk.lease(TWO)).member == lease.member
     assert not desk.heartbeat(ONE, lease)
+
+
+def test_no_lease_runs_out_of_a_silence_of_the_keeper_itself(storage: Storage) -> None:
+    config, clock = config_of({"random": POPULATIONS["random"]}), Clock()
+    desk = coordinator_of(config, storage, clock)
+    lease = leased(desk.lease(ONE))
+    clock.now_s += 100 * config.worker.lease_timeout_s  # a machine that slept
+    assert desk.lease(TWO).kind == "wait"
+    assert desk.heartbeat(ONE, lease)
+
+
+def test_no_lease_runs_out_while_storage_is_waited_for(
+    storage: Storage, runner: ScriptedRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, clock = config_of(LEARNS_ONLY), Clock()
+    desk = coordinator_of(config, storage, clock)
+    lease, other = leased(desk.lease(ONE)), leased(desk.lease(TWO))
+    write = Storage.write
+
+    def slow(self: Storage, name: str, *parts: bytes) -> int:
+        clock.now_s += 0.3 * config.worker.lease_timeout_s
+        return write(self, name, *parts)
+
+    monkeypatch.setattr(Storage, "write", slow)
+    for _ in range(5):
+        report_and_store(desk, ONE, lease, runner)
+        held = desk.lease(ONE)
+        if held.lease is None:
+            break
+        lease = held.lease
+    assert desk.heartbeat(TWO, other)
+
+
+def test_worker_that_gave_its_lease_back_gets_no_other_one(storage: Storage) -> None:
+    desk = coordinator_of(config_of(LEARNS_ONLY), storage)
+    lease = leased(desk.lease(ONE))
+    desk.release(ONE)
+    assert not desk.heartbeat(ONE, lease)
+    assert desk.lease(ONE) == Reply(kind="done")
+    assert leased(desk.lease(replace(TWO, index=lease.member))).member == lease.member
+
+
+def test_lost_process_frees_its_lease(storage: Storage) -> None:
+    desk = coordinator_of(config_of({"random": POPULATIONS["random"]}), storage)
+    lease = leased(desk.lease(ONE))
+    desk.lost(TWO.index)
+    assert desk.heartbeat(ONE, lease)
+    desk.lost(ONE.index)
+    assert not desk.heartbeat(ONE, lease)
+    assert leased(desk.lease(TWO)).member == lease.member
+
+
+def test_keeper_that_follows_a_dead_one_lets_workers_keep_their_trials(storage: Storage) -> None:
+    config, clock = config_of(LEARNS_ONLY), Clock()
+    first = coordinator_of(config, storage, clock)
+    lease = leased(first.lease(ONE))
+    generation = first.files["learns"].generation
+    again = Coordinator(config, EPOCH_IMAGES, storage, generation, now_s=clock, restarted=True)
+    assert again.lease(TWO).kind == "wait"
+    assert again.heartbeat(ONE, lease)
+    assert again.lease(ONE) == Reply(kind="train", lease=lease)
+    wait_s(again, clock, 2)
+    taken = {leased(again.lease(replace(TWO, index=index))).member for index in (7, 8, 9)}
+    assert taken == {0, 1, 2, 3} - {lease.member}
+
+
+def test_process_that_died_with_its_node_is_no_loss_of_the_trial(storage: Storage) -> None:
+    config = config_of({"random": POPULATIONS["random"]})
+    dead: list[str] = []
+    generation = start_generation(storage, config.populations)
+    desk = Coordinator(config, EPOCH_IMAGES, storage, generation, lost_nodes=lambda: dead)
+    dead.append("gone")
+    for number in range(25):
+        worker = WorkerId(index=0, incarnation=f"{number}", host="h", node="gone")
+        desk.hello(worker)
+        leased(desk.lease(worker))
+    for number in range(20):
+        worker = WorkerId(index=0, incarnation=f"on-{number}", host="h", node="here", log="/l")
+        desk.hello(worker)
+        leased(desk.lease(worker))
+    assert not desk.stopped
+    desk.hello(ONE)
+    cause = "its process was lost 20 times, last: worker 0 on h, log /l"
+    assert cause in desk.stopped
 
 
 def test_lease_that_is_given_back_is_free(storage: Storage) -> None:

@@ -27,10 +27,20 @@ def runner(tmp_path: Path) -> ScriptedRunner:
     return ScriptedRunner(script=FAULTLESS, storage=storage, marks=tmp_path / "marks")
 
 
+class Calm:
+    """A cluster in which nothing died."""
+
+    def lost_nodes(self) -> list[str]:
+        return []
+
+    def restarted(self) -> bool:
+        return False
+
+
 def actor_of(runner: ScriptedRunner) -> PolicyActor:
     config, storage = config_of(LEARNS_ONLY), runner.storage
     generation = start_generation(storage, config.populations)
-    return PolicyActor(dump_toml(config), EPOCH_IMAGES, storage, generation)
+    return PolicyActor(dump_toml(config), EPOCH_IMAGES, storage, generation, Calm())
 
 
 async def carry_out(

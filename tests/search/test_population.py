@@ -197,6 +197,127 @@ def test_losses_are_counted_and_limited() -> None:
     assert machine.num_complete == 1
 
 
+def test_process_whose_death_is_told_frees_its_lease_for_good() -> None:
+    machine = population()
+    first, second = leases(machine, 2)
+    machine.lost(0)
+    assert machine.num_open == 3
+    assert not machine.heartbeat(first, worker(0), 1.0)
+    assert machine.heartbeat(second, worker(1), 1.0)
+
+
+def test_lease_that_was_given_back_is_not_adopted_again() -> None:
+    machine = population()
+    (lease,) = leases(machine, 1)
+    machine.release(worker(0))
+    assert not machine.heartbeat(lease, worker(0), 1.0)
+
+
+def test_lease_that_ran_out_is_adopted_again() -> None:
+    machine = population()
+    (lease,) = leases(machine, 1)
+    machine.expire(61.0)
+    assert machine.heartbeat(lease, worker(0), 62.0)
+    assert machine.held_by(worker(0)) == lease
+
+
+def test_losses_with_a_node_do_not_count_whenever_it_is_known_to_be_dead() -> None:
+    machine = population(max_losses_per_trial=2)
+    for number in range(4):
+        one = WorkerId(index=0, incarnation=f"{number}", node="gone", host="h")
+        machine.hello(one, ["gone"])
+        machine.lease(one, 0.0)
+    machine.lost(0, ["gone"])
+    assert (machine.num_open, machine.take_completed()) == (4, [])
+    late = population(max_losses_per_trial=2)
+    late.lease(WorkerId(index=0, incarnation="a", node="gone"), 0.0)
+    late.lost(0)  # not known yet
+    late.lease(WorkerId(index=0, incarnation="b", node="here"), 0.0)
+    late.lost(0, ["gone"])
+    assert late.take_completed() == []
+    late.lease(WorkerId(index=0, incarnation="c", node="here", host="h", log="/l/9.err"), 0.0)
+    late.lost(0, ["gone"])
+    (entry,) = late.take_completed()
+    assert entry.outcome.error == (
+        "its process was lost 2 times, last: worker 0 on h, log /l/9.err"
+    )
+    assert entry.outcome.costs == {"worker": "0", "host": "h"}
+
+
+# ---- backup trials
+
+
+def late_population() -> tuple[Population, Lease]:
+    """A population in whose round all but one trial took ten seconds; that one's lease."""
+    machine = population(backup_trials=True)
+    *most, slow = leases(machine)
+    for lease in most:
+        assert machine.lease_copy(worker(5), 10.0) is None
+        if machine.report(lease, scored(0.5), 10.0) is KEEP:
+            machine.stored(lease, scored(0.5), checkpoint(lease))
+    return machine, slow
+
+
+def test_late_trial_gets_one_copy_for_another_worker() -> None:
+    machine, slow = late_population()
+    assert machine.lease_copy(worker(5), 15.0) is None
+    assert machine.lease_copy(worker(3), 15.1) is None, "it trains the first copy"
+    copy = machine.lease_copy(worker(5), 15.1)
+    assert copy
+    assert dataclasses.replace(copy, token=slow.token) == slow
+    assert copy.token != slow.token
+    assert machine.lease_copy(worker(6), 99.0) is None
+    assert (machine.held_by(worker(3)), machine.held_by(worker(5))) == (slow, copy)
+
+
+def test_copies_are_off_by_default() -> None:
+    assert not PLAN.backup_trials
+    machine = population()
+    *most, _ = leases(machine)
+    for lease in most:
+        finish(machine, lease, 0.5)
+    assert machine.lease_copy(worker(5), 1e6) is None
+
+
+@pytest.mark.parametrize("first", [0, 1], ids=["original first", "copy first"])
+def test_first_complete_copy_counts(first: int) -> None:
+    machine, slow = late_population()
+    copy = machine.lease_copy(worker(5), 20.0)
+    assert copy
+    pair = [slow, copy]
+    winner, other = pair[first], pair[1 - first]
+    machine.take_completed()
+    assert machine.report(winner, scored(0.9), 30.0) is KEEP
+    assert machine.report(other, scored(0.9), 30.0) is KEEP
+    assert store(machine, winner, 0.9) is DISCARD
+    assert store(machine, other, 0.9) is DISCARD
+    (entry,) = machine.take_completed()
+    assert entry.checkpoint == checkpoint(winner)
+    assert machine.closed()
+
+
+def test_lost_copy_leaves_the_other_one_alone() -> None:
+    machine, _slow = late_population()
+    copy = machine.lease_copy(worker(5), 20.0)
+    assert copy
+    machine.lost(3)
+    assert machine.num_open == 0
+    assert machine.heartbeat(copy, worker(5), 21.0)
+    machine.release(worker(5))
+    assert machine.num_open == 1
+
+
+def test_failed_copy_leaves_the_other_one_alone() -> None:
+    machine, slow = late_population()
+    copy = machine.lease_copy(worker(5), 20.0)
+    assert copy
+    assert machine.report(copy, BAD, 21.0) is DISCARD
+    assert machine.num_open == 0
+    assert machine.heartbeat(slow, worker(3), 22.0)
+    assert machine.report(slow, BAD, 23.0) is DISCARD
+    assert [entry.outcome.error for entry in machine.take_completed()][-1] == BAD.error
+
+
 # ---- reports
 
 

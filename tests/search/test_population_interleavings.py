@@ -132,6 +132,12 @@ class Interleavings(RuleBasedStateMachine):
                 self._deliver(call, dies_after)
 
     @rule(index=INDEX)
+    def die_before_eyes(self, index: int) -> None:
+        """A worker dies, and who runs its process says so."""
+        self.die(index)
+        self.keeper.call(lambda population: population.lost(index))
+
+    @rule(index=INDEX)
     def preempt(self, index: int) -> None:
         process = self.processes.pop(index, None)
         if process:
@@ -244,7 +250,8 @@ class Interleavings(RuleBasedStateMachine):
 
     @invariant()
     def a_worker_holds_one_lease_at_most(self) -> None:
-        held = [trial.worker for trial in self.keeper.population._trials if trial.held]
+        trials = self.keeper.population._trials
+        held = [hold.worker for trial in trials if trial.held for hold in trial.holds]
         known = [worker for worker in held if worker is not None]
         assert len(set(known)) == len(known)
 
