@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -25,6 +26,7 @@ from lfs_ray.storage import Storage
 Trial = tuple[str, int, int]
 """Population, round, member."""
 
+LONG_S = 120.0
 RAISES = Outcome(error="ValueError: scripted")
 NAN = Outcome(train_loss=1.5)
 
@@ -62,11 +64,18 @@ def _kill() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def _preempt() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(LONG_S)
+    raise AssertionError("a worker that is told to end must end while it trains")
+
+
 ACCIDENTS: dict[str, Callable[[], None]] = {
     "raise": _raise,
     "interrupt": _interrupt,
     "exit": _exit,
     "kill": _kill,
+    "preempt": _preempt,
 }
 
 
@@ -80,11 +89,15 @@ class ScriptedRunner:
     """Folder that notes every training and every accident, for all processes."""
     accidents: Mapping[tuple[str, Trial], str] = field(default_factory=dict)
     """("train" or "store", trial) -> a key of ACCIDENTS; each happens once."""
+    waits_for_copy: frozenset[Trial] = frozenset()
+    """Trials whose training does not end before a second one of them has begun."""
 
     def train(self, lease: Lease) -> Outcome:
         """Read the parent as training does, then say what the script says."""
         self._note("trained", lease)
         self._happen("train", lease)
+        if trial_of(lease) in self.waits_for_copy:
+            self._wait_for_copy(trial_of(lease))
         for parent in (lease.parent, lease.momentum):
             if parent is not None:
                 weights = self.storage.read(parent.checkpoint.name).decode()
@@ -108,6 +121,12 @@ class ScriptedRunner:
         if accident is not None and not mark.exists():
             mark.touch()
             ACCIDENTS[accident]()
+
+    def _wait_for_copy(self, trial: Trial) -> None:
+        deadline = time.monotonic() + LONG_S
+        while trainings(self.marks)[trial] < 2:
+            assert time.monotonic() < deadline, "nobody trained a second copy"
+            time.sleep(0.02)
 
     def _note(self, what: str, lease: Lease) -> None:
         self.marks.mkdir(exist_ok=True)

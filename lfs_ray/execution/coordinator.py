@@ -106,7 +106,7 @@ class Coordinator:
         self._clock = ListeningClock(_HEARTBEATS_APART * heartbeat_s, now_s)
         self._leases_from_s = heartbeat_s + _ON_THE_WAY_S if restarted else 0.0
         self._lost_nodes = lost_nodes
-        self._left: set[str] = set()
+        self._left: set[WorkerId] = set()
         self._rewards: dict[str, float] = {}
         self._failure = ""
         for name, population in self.populations.items():
@@ -141,7 +141,7 @@ class Coordinator:
         """The next trial: of the oldest open round of any population."""
         if self.stopped:
             return Reply(kind="done", reason=self.stopped)
-        if self.finished or worker.incarnation in self._left:
+        if self.finished or worker in self._left:
             return Reply(kind="done")
         self._expire()
         lease = self._lease(worker, self._clock())
@@ -205,13 +205,13 @@ class Coordinator:
     def heartbeat(self, worker: WorkerId, lease: Lease) -> bool:
         """A sign of life; False: the lease is gone."""
         now_s = self._clock()
-        if worker.incarnation in self._left:
+        if worker in self._left:
             return False
         return self.populations[lease.population].heartbeat(lease, worker, now_s)
 
     def release(self, worker: WorkerId) -> None:
         """A worker gives back what it holds, and gets nothing more: its process is to end."""
-        self._left.add(worker.incarnation)
+        self._left.add(worker)
         for population in self.populations.values():
             population.release(worker)
 

@@ -49,7 +49,7 @@ class TuneWorker(tune.Trainable):
         """Start; Tune calls this once in each process."""
         assert make_runner is not None
         worker = this_worker(int(config["worker"]))
-        signal.signal(signal.SIGTERM, lambda *_: _leave(actor, worker))
+        self._on_end = signal.signal(signal.SIGTERM, lambda *_: _leave(actor, worker))
         # It restarts when it dies: a worker without a pulse would lose every longer trial.
         options = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": -1}
         pulse = remote_class(Pulse).options(**options)
@@ -68,6 +68,7 @@ class TuneWorker(tune.Trainable):
 
     def cleanup(self) -> None:
         """End; Tune calls this when the last step is done."""
+        signal.signal(signal.SIGTERM, self._on_end)
         ray.kill(self._pulse)
 
 

@@ -7,6 +7,7 @@ import functools
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,55 @@ def test_tune_hears_of_every_trial_and_the_policy_actor_has_no_torch(
     assert seen == [False, False]
     told = sorted((one["population"], one["round"], one["member"]) for one in heard.found)
     assert told == sorted(trainings(tmp_path / "marks").elements())
+    assert results(config, storage) == reference(config, FAULTLESS)
+
+
+def _num_left(actor: Any) -> int:
+    return len(actor._coordinator._left)
+
+
+def test_worker_that_is_told_to_end_gives_its_lease_back(
+    config: Config, storage: Storage, make_runner: MakeRunner, tmp_path: Path
+) -> None:
+    trial, left = ("learns", 1, 2), []
+
+    @contextlib.contextmanager
+    def watch(desk: RayDesk) -> Iterator[None]:
+        yield
+        left.append(ray.get(desk.actor.__ray_call__.remote(_num_left)))
+
+    runner = functools.partial(make_runner, accidents={("train", trial): "preempt"})
+    assert run_on_ray(search_of(without_expiry(config), storage, runner), watch) == ""
+    assert left == [1]
+    assert trainings(tmp_path / "marks")[trial] == 2
+    assert results(config, storage) == reference(config, FAULTLESS)
+
+
+def without_expiry(config: Config, **worker: Any) -> Config:
+    """No lease ever runs out: whoever is dead must be known to be."""
+    return replace(config, worker=replace(config.worker, lease_timeout_s=1e6, **worker))
+
+
+def test_dead_worker_whose_place_another_one_takes_holds_nothing_up(
+    config: Config, storage: Storage, make_runner: MakeRunner, tmp_path: Path
+) -> None:
+    trial = ("learns", 1, 2)
+    runner = functools.partial(make_runner, accidents={("train", trial): "kill"})
+    three_on_two_cores = without_expiry(config, count=3)
+    search = search_of(three_on_two_cores, storage, runner)
+    assert run_on_ray(search, contextlib.nullcontext) == ""
+    assert trainings(tmp_path / "marks")[trial] == 2
+    assert results(config, storage) == reference(config, FAULTLESS)
+
+
+def test_worker_without_work_trains_a_second_copy_of_a_late_trial(
+    config: Config, storage: Storage, make_runner: MakeRunner, tmp_path: Path
+) -> None:
+    trial = ("learns", 2, 1)
+    runner = functools.partial(make_runner, waits_for_copy=frozenset({trial}))
+    backed_up = without_expiry(config, backup_trials=True)
+    assert run_on_ray(search_of(backed_up, storage, runner), contextlib.nullcontext) == ""
+    assert trainings(tmp_path / "marks")[trial] == 2
     assert results(config, storage) == reference(config, FAULTLESS)
 
 

@@ -307,6 +307,19 @@ def test_lost_copy_leaves_the_other_one_alone() -> None:
     assert machine.num_open == 1
 
 
+def test_trial_with_too_many_losses_fails_when_nobody_trains_it_any_more() -> None:
+    machine = population(backup_trials=True, max_losses_per_trial=1)
+    *most, _ = leases(machine)
+    for lease in most:
+        machine.report(lease, scored(0.5), 10.0)
+    assert machine.lease_copy(worker(5), 20.0)
+    machine.lost(3)
+    assert machine.take_completed() == []
+    machine.lost(5)
+    (entry,) = machine.take_completed()
+    assert "lost 2 times" in entry.outcome.error
+
+
 def test_failed_copy_leaves_the_other_one_alone() -> None:
     machine, slow = late_population()
     copy = machine.lease_copy(worker(5), 20.0)

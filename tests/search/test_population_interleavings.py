@@ -71,6 +71,7 @@ class Interleavings(RuleBasedStateMachine):
     @rule(index=INDEX, dies_after=DIES_AFTER, lost=LOST)
     def work(self, index: int, dies_after: int | None = None, lost: bool = False) -> None:
         """A worker starts, or does its next call; with the answer lost it will repeat it."""
+        self.keeper.now_s += 0.01
         process = self.processes.get(index)
         if process is None:
             return self._start(index)
