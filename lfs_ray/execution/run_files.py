@@ -52,7 +52,7 @@ def start_generation(storage: Storage, populations: Iterable[str]) -> int:
             first_round = {name: len(committed_rounds(storage, name)) for name in populations}
         content = {"generation": number, "id": name, "first_round": first_round}
         storage.write(path, json.dumps(content).encode())
-        numbers = _generation_numbers(storage)
+        numbers = _numbers_with(storage, number)
         if max(numbers) != number or numbers.count(number) > 1:
             storage.delete(path)
             raise RunError(
@@ -65,6 +65,22 @@ def start_generation(storage: Storage, populations: Iterable[str]) -> int:
 def newest_generation(storage: Storage) -> int:
     """Number of the newest generation, -1 when there is none."""
     return max(_generation_numbers(storage), default=-1)
+
+
+def _numbers_with(storage: Storage, own: int) -> list[int]:
+    """Numbers of all generations, among them `own` or a newer one.
+
+    A bucket or network disk that is out of reach may look like an empty folder. But this driver's
+    own generation was written: without it the storage fails, and nobody has taken over.
+    """
+
+    def look() -> list[int]:
+        numbers = _generation_numbers(storage)
+        if max(numbers, default=-1) < own:
+            raise OSError(errno.ESTALE, f"this driver's generation {own} is gone")
+        return numbers
+
+    return storage.patiently("listed", "generations", look)
 
 
 def _generation_numbers(storage: Storage) -> list[int]:
@@ -119,19 +135,7 @@ class RunFiles:
         return rounds
 
     def _newest(self) -> int:
-        """Number of the run's newest generation.
-
-        A bucket or network disk that is out of reach may look like an empty folder. But this
-        driver's own generation was written: without it the storage fails. It is no takeover.
-        """
-
-        def look() -> int:
-            newest = newest_generation(self.storage)
-            if newest < self.generation:
-                raise OSError(errno.ESTALE, f"this driver's generation {self.generation} is gone")
-            return newest
-
-        return self.storage.patiently("listed", "generations", look)
+        return max(_numbers_with(self.storage, self.generation))
 
     def commit(self, closed: ClosedRound) -> None:
         """Write a closed round: the commit point; then delete what nothing refers to any more.
