@@ -11,16 +11,20 @@ completes nothing.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 from urllib.parse import parse_qsl
 
 import pyarrow as pa
 from pyarrow import fs
 
 from lfs_ray.storage.retry import NeverThereError
+
+Answer = TypeVar("Answer")
 
 CONNECT_TIMEOUT_S = 10.0
 SILENCE_TIMEOUT_S = 30.0
@@ -48,9 +52,10 @@ class RemoteFiles:
 
     def read(self, name: str) -> bytes:
         """Whole content."""
-        opened = self.filesystem.open_input_stream
-        with self._asked(self._bucket_if_missing), opened(self._at(name)) as stream:
-            return bytes(stream.read())
+        found = self._twice(lambda: self._content(name))
+        if found is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self._at(name))
+        return found
 
     def write(self, name: str, parts: Sequence[memoryview]) -> None:
         """Write one file."""
@@ -66,43 +71,67 @@ class RemoteFiles:
 
     def exists(self, name: str) -> bool:
         """Whether a file or folder is there."""
-        return bool(self._info(name).type != fs.FileType.NotFound)
+        return self._twice(lambda: self._info(name)) is not None
 
     def size(self, name: str) -> int | None:
         """Size of a file, bytes."""
-        info = self._info(name)
-        return int(info.size) if info.type == fs.FileType.File else None
+        info = self._twice(lambda: self._info(name))
+        return int(info.size) if info and info.type == fs.FileType.File else None
 
     def list(self, folder: str) -> list[str]:
         """Names in a folder, [] where there is none."""
-        with self._asked():
-            chosen = fs.FileSelector(self._at(folder), allow_not_found=True)
-            names = [info.base_name for info in self.filesystem.get_file_info(chosen)]
-            if not names:
-                self._bucket_if_missing()
-            return names
+        return [*(self._twice(lambda: self._names(folder)) or ())]
 
     def delete(self, name: str) -> None:
         """Remove a file, if it is there."""
-        with contextlib.suppress(FileNotFoundError), self._asked(self._bucket_if_missing):
-            self.filesystem.delete_file(self._at(name))
+        self._twice(lambda: self._deleted(name))
 
-    def _info(self, name: str) -> fs.FileInfo:
+    def _content(self, name: str) -> bytes | None:
+        try:
+            # One request: a stream that is read to its end asks for 256 KiB at a time.
+            with self.filesystem.open_input_file(self._at(name)) as file:
+                size = file.size()
+                content = bytes(file.read(size))
+        except FileNotFoundError:
+            return None
+        if len(content) != size:
+            raise OSError(f"{len(content)} bytes came of {size}")
+        return content
+
+    def _info(self, name: str) -> fs.FileInfo | None:
+        info = self.filesystem.get_file_info(self._at(name))
+        return None if info.type == fs.FileType.NotFound else info
+
+    def _names(self, folder: str) -> Sequence[str] | None:
+        chosen = fs.FileSelector(self._at(folder), allow_not_found=True)
+        return [info.base_name for info in self.filesystem.get_file_info(chosen)] or None
+
+    def _deleted(self, name: str) -> bool | None:
+        with contextlib.suppress(FileNotFoundError):
+            self.filesystem.delete_file(self._at(name))
+            return True
+        return None
+
+    def _twice(self, ask: Callable[[], Answer | None]) -> Answer | None:
+        """The answer; asked again where it is None, nothing there.
+
+        pyarrow says that of a missing bucket too. Hence the bucket is looked at, and then it is
+        asked again: the bucket may have come back in between.
+        """
         with self._asked():
-            info = self.filesystem.get_file_info(self._at(name))
-            if info.type == fs.FileType.NotFound:
-                self._bucket_if_missing()
-            return info
+            answer = ask()
+            if answer is not None or self.filesystem.type_name != "s3":
+                return answer
+            bucket = self.root.partition("/")[0]
+            if self.filesystem.get_file_info(bucket).type == fs.FileType.NotFound:
+                raise OSError(f"NO_SUCH_BUCKET: the bucket {bucket} is not there")
+            return ask()
 
     @contextlib.contextmanager
-    def _asked(self, when_missing: Callable[[], None] | None = None) -> Iterator[None]:
-        """Around a request: every failure is an OSError, and a missing bucket no missing file."""
+    def _asked(self) -> Iterator[None]:
+        """Around requests: every failure is an OSError."""
         try:
             yield
-        except FileNotFoundError:
-            if when_missing:
-                when_missing()
-            raise
         except pa.ArrowException as error:
             raise OSError(str(error)) from error
         except OSError as error:
@@ -110,14 +139,6 @@ class RemoteFiles:
                 raise NeverThereError(str(error)) from error
             raise
         self.known = True
-
-    def _bucket_if_missing(self) -> None:
-        """Tell a bucket that is out of reach from one without the file: both are `not found`."""
-        bucket = self.root.partition("/")[0]
-        if self.filesystem.type_name != "s3":
-            return
-        if self.filesystem.get_file_info(bucket).type == fs.FileType.NotFound:
-            raise OSError(f"NO_SUCH_BUCKET: the bucket {bucket} is not there")
 
     def _at(self, name: str) -> str:
         return f"{self.root}/{name}" if name else self.root
