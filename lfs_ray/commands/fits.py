@@ -46,9 +46,10 @@ def _run(command: str, args: list[str]) -> None:
 
     more = _comparison_mistakes if command == "compare" else _fit_mistakes
     continues = options.resume != "never" and options.run_dir
-    stored = stored_text(Storage(options.run_dir)) if continues else ""
-    if stored and options.file is None:
-        config = load_stored(stored, flags, place=f"{options.run_dir}/{CONFIG_NAME}", more=more)
+    run = Storage(options.run_dir) if continues else None
+    stored = stored_text(run) if run else ""
+    if run and stored and options.file is None:
+        config = load_stored(stored, flags, place=run.path(CONFIG_NAME), more=more)
     else:
         adapt = (
             (lambda config: as_training(config, options.schedule)) if command == "train" else None

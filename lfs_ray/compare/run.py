@@ -22,6 +22,7 @@ from lfs_ray.compare.expand import (
     with_baselines,
 )
 from lfs_ray.compare.outcome import EQUAL_BUDGET, Finished, write_comparison
+from lfs_ray.config.addresses import joined
 from lfs_ray.config.resolve import resolve
 from lfs_ray.config.resume import refused_changes
 from lfs_ray.config.sections import Config, PopulationConfig
@@ -96,8 +97,9 @@ def compare(request: Request, console: Console) -> str:
         LfsRayError: one line for each thing that is wrong; nothing half-written is left.
     """
     url = request.run_dir or new_run_url(request.config, request.file, datetime.now())
-    storage = Storage(url, fsync=request.config.storage.fsync)
-    name = storage.path().rstrip("/").rpartition("/")[2]
+    files = request.config.storage
+    storage = Storage(url, fsync=files.fsync, retry_s=files.retry_s)
+    name = storage.name
     config = with_baselines(with_absolute_paths(request.config))
     config, entries = expanded(config)
     config = with_losses_resolved(resolve(config, name=name))
@@ -248,6 +250,7 @@ def _show(table: pd.DataFrame, url: str, console: Console) -> None:
     equal = table[table["table"] == EQUAL_BUDGET].drop(columns="table")
     console.print(markdown(equal), soft_wrap=True, highlight=False)
     console.print(
-        f"Tables: {url}/comparison.md, .csv, .html    Trials: lfs-ray trials {url}",
+        f"Tables: {joined(url, 'comparison.md')}, .csv, .html    "
+        f"Trials: lfs-ray trials {shlex.quote(url)}",
         soft_wrap=True,
     )

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import PurePath
 
+from lfs_ray.config.addresses import credential_mistakes
 from lfs_ray.config.machine import WorkerConfig
 from lfs_ray.config.ranges import range_mistakes
 from lfs_ray.config.sections import Config, DataConfig, ModelConfig, OptimizerConfig, ReportConfig
@@ -20,6 +21,9 @@ SIZE_STEP_PX = 16
 
 def check(config: Config) -> list[str]:
     """Return what is wrong with a well-formed configuration; empty where it can be used."""
+    # Told alone: other mistakes repeat the values that they are about.
+    if mistakes := list(credential_mistakes(config)):
+        return mistakes
     mistakes = range_mistakes(config)
     for section_mistakes in (
         _data(config.data),

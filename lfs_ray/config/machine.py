@@ -51,6 +51,9 @@ class StorageConfig:
     """Flush files to the disk before they count as written."""
     compact_rounds: int = 64
     """Closed rounds joined into one file of the trial table; 0: never."""
+    retry_s: float = 60.0
+    """Seconds for which a file operation that fails is tried again, where the failure may pass
+    (an outage, not a full disk); then the search stops with the reason. 0: never."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

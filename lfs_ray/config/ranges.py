@@ -140,7 +140,11 @@ RANGES: dict[type, dict[str, Range]] = {
     },
     MethodConfig: {"margins": FINITE},
     ReportConfig: {"pairs_per_fold": at_least(1)},
-    StorageConfig: {"keep_last": NOT_NEGATIVE, "compact_rounds": NOT_NEGATIVE},
+    StorageConfig: {
+        "keep_last": NOT_NEGATIVE,
+        "compact_rounds": NOT_NEGATIVE,
+        "retry_s": NOT_NEGATIVE,
+    },
 }
 
 

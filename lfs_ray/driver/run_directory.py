@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
+from lfs_ray.config.addresses import is_uri, joined
 from lfs_ray.config.load import read_config
 from lfs_ray.config.resume import refused_changes
 from lfs_ray.config.sections import Config, DataConfig
@@ -18,14 +18,13 @@ from lfs_ray.trials.committed import committed_rounds
 
 CONFIG_NAME = "config.toml"
 Resume = Literal["never", "auto", "must"]
-_URI = re.compile(r"^[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
 def new_run_url(config: Config, file: str | None, now: datetime) -> str:
     """Where a run without `--run-dir` goes: run.dir/run.name, or a new dated directory."""
     stem = Path(file).stem if file else "example"
     name = config.run.name or f"{stem}-{now:%Y%m%d-%H%M%S}"
-    return f"{config.run.dir.rstrip('/')}/{name}"
+    return joined(config.run.dir, name)
 
 
 def is_run(storage: Storage) -> bool:
@@ -80,10 +79,7 @@ def check_directory(storage: Storage, resume: Resume) -> None:
 
 
 def _has_content(storage: Storage) -> bool:
-    try:
-        return bool(storage.list())
-    except NotADirectoryError:
-        return True
+    return storage.size("") is not None or bool(storage.list())
 
 
 def is_finished(storage: Storage, config: Config, resume: Resume, command: str) -> bool:
@@ -145,7 +141,7 @@ def with_absolute_paths(config: Config) -> Config:
 
 def absolute(path: str) -> str:
     """A local path made absolute; an empty one or a URI as it is."""
-    return path if not path or _URI.match(path) else os.path.abspath(os.path.expanduser(path))
+    return path if not path or is_uri(path) else os.path.abspath(os.path.expanduser(path))
 
 
 def _absolute_data(data: DataConfig) -> DataConfig:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -10,10 +11,10 @@ from typing import Any
 
 import tomli_w
 
+from lfs_ray.config.addresses import is_uri, parted
 from lfs_ray.config.build import build
 from lfs_ray.config.sections import Config, LossConfig, PopulationConfig, SearchConfig
-from lfs_ray.driver.run_directory import absolute
-from lfs_ray.errors import ConfigError
+from lfs_ray.errors import ConfigError, RunError
 from lfs_ray.storage import Storage
 from lfs_ray.trials.rounds import Round
 
@@ -133,10 +134,11 @@ def _gaps(rounds: Sequence[ScheduledRound], place: str) -> Iterator[str]:
 
 
 def _read(path: str) -> dict[str, Any]:
-    folder, _, name = absolute(path).rpartition("/")
+    # A link that the user names is followed; one inside a run is not.
+    folder, name = parted(path if is_uri(path) else os.path.realpath(os.path.expanduser(path)))
     try:
-        content = tomllib.loads(Storage(folder or "/").read(name).decode())
-    except (OSError, ValueError) as error:
+        content = tomllib.loads(Storage(folder).read(name).decode())
+    except (OSError, ValueError, RunError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(
             f"--schedule must be a schedule.toml, got {path} ({reason}): {_ADVICE}"

@@ -14,6 +14,7 @@ from typing import Literal
 import pandas as pd
 from rich.console import Console
 
+from lfs_ray.config.addresses import joined
 from lfs_ray.config.dump import dump_toml
 from lfs_ray.config.resolve import resolve
 from lfs_ray.config.sections import Config
@@ -83,9 +84,10 @@ def search(request: Request, console: Console) -> str:
         LfsRayError: one line for each thing that is wrong; nothing half-written is left.
     """
     url = request.run_dir or new_run_url(request.config, request.file, datetime.now())
-    storage = Storage(url, fsync=request.config.storage.fsync)
-    name = storage.path().rstrip("/").rpartition("/")[2]
-    config = with_losses_resolved(resolve(with_absolute_paths(request.config), name=name))
+    files = request.config.storage
+    storage = Storage(url, fsync=files.fsync, retry_s=files.retry_s)
+    named = resolve(with_absolute_paths(request.config), name=storage.name)
+    config = with_losses_resolved(named)
     continuation = f"{request.command} --run-dir {shlex.quote(url)} --resume must"
     check_directory(storage, request.resume)
     if is_run(storage):
@@ -101,7 +103,7 @@ def search(request: Request, console: Console) -> str:
     stopped = execute(config, storage, material, console)
     if stopped:
         raise SearchError(f"{stopped}: `{continuation}`")
-    _show(write_results(storage, config), url, console)
+    _show(write_results(storage, config), storage.url, console)
     return url
 
 
@@ -221,4 +223,7 @@ def _display(config: Config, material: Material, console: Console) -> Callable[[
 def _show(table: pd.DataFrame, url: str, console: Console) -> None:
     text = table.to_string(float_format=lambda value: f"{value:.4f}")
     console.print(text, soft_wrap=True, highlight=False)
-    console.print(f"Trials: lfs-ray trials {url}    Results: {url}/{RESULTS_NAME}", soft_wrap=True)
+    results = joined(url, RESULTS_NAME)
+    console.print(
+        f"Trials: lfs-ray trials {shlex.quote(url)}    Results: {results}", soft_wrap=True
+    )

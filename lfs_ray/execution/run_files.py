@@ -9,6 +9,7 @@ round refer to.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import math
 import re
@@ -40,19 +41,24 @@ def start_generation(storage: Storage, populations: Iterable[str]) -> int:
     Raises:
         RunError: another driver starts at the same time, or a round cannot be read.
     """
-    # The number before the rounds: whoever starts in between takes the same number and is seen.
     number = newest_generation(storage) + 1
-    first_round = {name: len(committed_rounds(storage, name)) for name in populations}
     name = uuid.uuid4().hex
-    content = {"generation": number, "id": name, "first_round": first_round}
     path = _GENERATION.format(number=number, name=name)
-    storage.write(path, json.dumps(content).encode())
-    if newest_generation(storage) != number or _count(storage, number) > 1:
-        storage.delete(path)
-        raise RunError(
-            f"one driver at a time must work on the run {storage.url}, found another that started "
-            f"just now: end it, or wait until it is done"
-        )
+    first_round: dict[str, int] = {}
+    # The number before the rounds: from then on an older driver commits and deletes nothing more.
+    # Until it names rounds it owns none, so that one that dies in between leaves all as it was.
+    for counted in (False, True):
+        if counted:
+            first_round = {name: len(committed_rounds(storage, name)) for name in populations}
+        content = {"generation": number, "id": name, "first_round": first_round}
+        storage.write(path, json.dumps(content).encode())
+        numbers = _numbers_with(storage, number)
+        if max(numbers) != number or numbers.count(number) > 1:
+            storage.delete(path)
+            raise RunError(
+                f"one driver at a time must work on the run {storage.url}, found another that "
+                f"started just now: end it, or wait until it is done"
+            )
     return number
 
 
@@ -61,8 +67,20 @@ def newest_generation(storage: Storage) -> int:
     return max(_generation_numbers(storage), default=-1)
 
 
-def _count(storage: Storage, number: int) -> int:
-    return _generation_numbers(storage).count(number)
+def _numbers_with(storage: Storage, own: int) -> list[int]:
+    """Numbers of all generations, among them `own` or a newer one.
+
+    A bucket or network disk that is out of reach may look like an empty folder. But this driver's
+    own generation was written: without it the storage fails, and nobody has taken over.
+    """
+
+    def look() -> list[int]:
+        numbers = _generation_numbers(storage)
+        if max(numbers, default=-1) < own:
+            raise OSError(errno.ESTALE, f"this driver's generation {own} is gone")
+        return numbers
+
+    return storage.patiently("listed", "generations", look)
 
 
 def _generation_numbers(storage: Storage) -> list[int]:
@@ -104,19 +122,28 @@ class RunFiles:
         self._last: set[str] = set()
 
     def committed(self) -> list[Round]:
-        """Committed rounds, and what of them is kept is noted."""
+        """Committed rounds, and what of them is kept is noted.
+
+        Raises:
+            RunError: a file cannot be read, or the storage is out of reach.
+        """
+        self._newest()
         rounds = committed_rounds(self.storage, self.population)
+        self._newest()  # it was there all the while: what is missing was never written
         for one in rounds:
             self._note(one.rows)
         return rounds
+
+    def _newest(self) -> int:
+        return max(_numbers_with(self.storage, self.generation))
 
     def commit(self, closed: ClosedRound) -> None:
         """Write a closed round: the commit point; then delete what nothing refers to any more.
 
         Raises:
-            RunError: a newer driver has taken over the run.
+            RunError: a newer driver has taken over the run, or the storage fails.
         """
-        newest = newest_generation(self.storage)
+        newest = self._newest()
         if newest != self.generation:
             raise RunError(
                 f"the newest driver alone writes to the run {self.storage.url}, found generation "
@@ -225,7 +252,7 @@ class RunFiles:
 
         A driver that was overtaken deletes nothing: its successor may be at these rounds again.
         """
-        if newest_generation(self.storage) != self.generation:
+        if self._newest() != self.generation:
             return
         parents = list(self._parents.values())[-max(self.keep_last, 1) :]
         keep = {*parents, *self._last, self._best[1]}
@@ -234,7 +261,7 @@ class RunFiles:
                 path = f"{self._folder}/{folder}/{name}"
                 known = _ROUND.match(name)
                 if known and int(known[1]) < len(self._parents) and path not in keep:
-                    with contextlib.suppress(OSError):  # the next round's turn tries again
+                    with contextlib.suppress(RunError):  # the next round's turn tries again
                         self.storage.delete(path)
 
     def is_whole(self, checkpoint: Checkpoint) -> bool:

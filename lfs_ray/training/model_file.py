@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
+from lfs_ray.config.addresses import is_uri, parted
 from lfs_ray.config.sections import ModelConfig
 from lfs_ray.errors import ConfigError, RunError
 from lfs_ray.storage import Storage
@@ -55,14 +56,15 @@ def read_model(path: str) -> bytes:
     Raises:
         RunError: there is no readable file.
     """
-    place = path if "://" in path else os.path.abspath(os.path.expanduser(path))
-    folder, _, name = place.rpartition("/")
+    # A link that the user names is followed; one inside a run is not.
+    folder, name = parted(path if is_uri(path) else os.path.realpath(os.path.expanduser(path)))
     try:
-        return Storage(folder or "/").read(name)
-    except OSError as error:
+        return Storage(folder).read(name)
+    except (OSError, RunError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
         raise RunError(
             f"the checkpoint must be a readable file, found none at {path} "
-            f"({error.strerror or error}): give a *.safetensors file of a run"
+            f"({reason}): give a *.safetensors file of a run"
         ) from error
 
 

@@ -6,6 +6,7 @@ search that goes on folds the rounds into its policy.
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import pyarrow as pa
@@ -67,8 +68,13 @@ def read_generations(storage: Storage) -> list[Generation]:
     Raises:
         RunError: one cannot be read.
     """
-    names = [name for name in storage.list("generations") if name.endswith(".json")]
-    return [_generation(storage, f"generations/{name}") for name in names]
+    found = []
+    for name in storage.list("generations"):
+        # One that withdrew at once, beside another driver, is gone.
+        with contextlib.suppress(FileNotFoundError):
+            if name.endswith(".json"):
+                found.append(_generation(storage, f"generations/{name}"))
+    return found
 
 
 def _generation(storage: Storage, name: str) -> Generation:

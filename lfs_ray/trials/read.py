@@ -43,15 +43,15 @@ def read_trials(path_or_paths: Path | Sequence[Path]) -> pd.DataFrame:
         RunError: a path is not a run, or a file in it cannot be read.
     """
     if isinstance(path_or_paths, str | os.PathLike):
-        return to_frame(_run_tables(path_or_paths))
-    paths = [os.fspath(path) for path in path_or_paths]
-    if not paths:
+        return to_frame(_run_tables(Storage(path_or_paths)))
+    runs = [Storage(path) for path in path_or_paths]
+    if not runs:
         raise RunError("read_trials must get at least one run directory, found an empty list")
     return to_frame(
         [
             table.add_column(0, "run", pa.repeat(name, table.num_rows))
-            for name, path in zip(_run_names(paths), paths, strict=True)
-            for table in _run_tables(path)
+            for name, run in zip(_run_names(runs), runs, strict=True)
+            for table in _run_tables(run)
         ],
         ("run", *INDEX_COLUMNS),
     )
@@ -85,9 +85,8 @@ def _to_series(table: pa.Table, field: pa.Field) -> pd.Series:
     return pd.Series(column.to_pandas())
 
 
-def _run_tables(path: Path) -> list[pa.Table]:
+def _run_tables(storage: Storage) -> list[pa.Table]:
     """The committed rounds of a run, population by population."""
-    storage = Storage(path)
     if not storage.exists("config.toml"):
         raise RunError(
             f"{storage.url} must be a run directory, found "
@@ -101,8 +100,8 @@ def _run_tables(path: Path) -> list[pa.Table]:
     ]
 
 
-def _run_names(paths: Sequence[str]) -> list[str]:
-    """A distinct name for each run: the directory's, else its path."""
-    names = [os.path.basename(path.rstrip("/")) for path in paths]
+def _run_names(runs: Sequence[Storage]) -> list[str]:
+    """A distinct name for each run: the directory's, else its address as it was given."""
+    names = [run.name for run in runs]
     repeated = {name for name in names if names.count(name) > 1}
-    return [path if name in repeated else name for name, path in zip(names, paths, strict=True)]
+    return [run.url if name in repeated else name for name, run in zip(names, runs, strict=True)]
