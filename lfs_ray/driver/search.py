@@ -34,6 +34,7 @@ from lfs_ray.driver.run_directory import (
 )
 from lfs_ray.errors import SearchError
 from lfs_ray.execution.blueprint import build_populations, lengths
+from lfs_ray.execution.connection import connect, disconnect, started_here
 from lfs_ray.execution.coordinator import Coordinator
 from lfs_ray.execution.fit import with_losses_resolved
 from lfs_ray.execution.run_files import start_generation
@@ -42,13 +43,10 @@ from lfs_ray.execution.trial_runner import TrialRunner
 from lfs_ray.execution.tune_run import (
     RaySearch,
     check_resources,
-    connect,
     count_workers,
     device_kind,
-    disconnect,
     resources,
     run_on_ray,
-    started_here,
 )
 from lfs_ray.storage import Storage
 from lfs_ray.training.device import device_kind_here, prepare_process

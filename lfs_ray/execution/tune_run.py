@@ -25,6 +25,7 @@ from ray.tune.progress_reporter import TrialProgressCallback
 from lfs_ray.config.machine import WorkerConfig
 from lfs_ray.config.sections import Config
 from lfs_ray.errors import ConfigError, RunError
+from lfs_ray.execution.connection import NAMESPACE
 from lfs_ray.execution.coordinator import Coordinator
 from lfs_ray.execution.policy_actor import PolicyActor
 from lfs_ray.execution.pulse import Pulse
@@ -34,7 +35,6 @@ from lfs_ray.search.messages import Checkpoint, Lease, Outcome, WorkerId
 from lfs_ray.storage import Storage
 
 HEAD = "node:__internal_head__"
-NAMESPACE = "lfs-ray"
 RunnerFactory = Callable[[], Runner]
 
 
@@ -59,55 +59,6 @@ class RaySearch:
     generation: int
     make_runner: RunnerFactory
     callbacks: tuple[tune.Callback, ...] = ()
-
-
-def connect(worker: WorkerConfig) -> bool:
-    """Connect to the cluster that the configuration names, else to a running one, else start one.
-
-    Returns:
-        Whether Ray was started or connected to here (False: this process was connected already).
-
-    Raises:
-        RunError: no cluster answers at `worker.ray_address`.
-    """
-    if ray.is_initialized():
-        return False
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
-    # Ctrl-C is ours: Tune's handler would end the search as if it had come to its end.
-    os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
-    # The older output engine is the one that can be silent.
-    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
-    quiet: dict[str, Any] = {
-        "log_to_driver": False,
-        "logging_level": "ERROR",
-        "namespace": NAMESPACE,
-    }
-    try:
-        if worker.ray_address:
-            ray.init(address=worker.ray_address, **quiet)
-        elif os.environ.get("RAY_ADDRESS"):
-            ray.init(**quiet)
-        else:
-            ray.init(include_dashboard=False, **quiet)
-    except ConnectionError as error:
-        raise RunError(
-            f"a Ray cluster must answer at {worker.ray_address or os.environ.get('RAY_ADDRESS')}, "
-            f"found none: start it with `ray up`, or leave worker.ray_address empty"
-        ) from error
-    return True
-
-
-def started_here() -> bool:
-    """Whether the cluster is this process's own: one that was joined may still grow."""
-    # Ray has no public word for it.
-    node: Any = ray._private.worker._global_node
-    return bool(node and node.is_head())
-
-
-def disconnect() -> None:
-    """Leave the cluster; one that was started here ends."""
-    ray.shutdown()
 
 
 def check_resources(worker: WorkerConfig) -> None:
