@@ -37,6 +37,7 @@ from lfs_ray.execution.blueprint import build_populations, lengths
 from lfs_ray.execution.connection import connect, disconnect, started_here
 from lfs_ray.execution.coordinator import Coordinator
 from lfs_ray.execution.fit import with_losses_resolved
+from lfs_ray.execution.node_survey import check_nodes
 from lfs_ray.execution.run_files import start_generation
 from lfs_ray.execution.serial import run_serial
 from lfs_ray.execution.trial_runner import TrialRunner
@@ -186,6 +187,7 @@ def _serial(config: Config, storage: Storage, material: Material, console: Conso
 def _ray(config: Config, storage: Storage, material: Material, console: Console) -> str:
     with connection(config):
         config = _with_device(config, device_kind(config.worker))
+        check_nodes(config, storage, resources(config.worker))
         _prepare(storage, config, material)
         run = RaySearch(
             config=config,
