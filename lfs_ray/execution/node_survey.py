@@ -13,7 +13,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import ray
-from ray import cloudpickle
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -88,7 +87,7 @@ def survey(
         needed: what Ray reserves for a worker.
     """
     # Sent as code, not as a name of this package, which a node may lack.
-    cloudpickle.register_pickle_by_value(node_facts)  # type: ignore[no-untyped-call]
+    ray.cloudpickle.register_pickle_by_value(node_facts)  # type: ignore[no-untyped-call]
     facts = _ask(nodes, node_facts.node_facts, paths)
     sees = _ask(nodes, _look, storage, name, content)
     left = {node["NodeID"] for node in alive_nodes()}
