@@ -176,6 +176,9 @@ def _serial(config: Config, storage: Storage, material: Material, console: Conso
     _prepare(storage, config, material)
     generation = start_generation(storage, config.populations)
     coordinator = Coordinator(config, len(material.faces), storage, generation)
+    tell = _teller(console)
+    for line in coordinator.notices:
+        tell(line)
     runner = TrialRunner(config, storage, material)
 
     with _display(config, material, console)(
@@ -196,6 +199,7 @@ def _ray(config: Config, storage: Storage, material: Material, console: Console)
             storage=storage,
             generation=start_generation(storage, config.populations),
             make_runner=functools.partial(TrialRunner, config, storage),
+            tell=_teller(console),
         )
         display = _display(config, material, console)
         return run_on_ray(run, lambda desk: display(desk.standings))
@@ -205,6 +209,11 @@ _EXECUTORS: dict[str, Callable[[Config, Storage, Material, Console], str]] = {
     "ray": _ray,
     "serial": _serial,
 }
+
+
+def _teller(console: Console) -> Callable[[str], None]:
+    """Prints lines as they are, each in one."""
+    return functools.partial(console.print, soft_wrap=True, highlight=False, markup=False)
 
 
 def _display(config: Config, material: Material, console: Console) -> Callable[[Ask], LiveDisplay]:

@@ -18,7 +18,8 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 
 from lfs_ray.errors import RunError
-from lfs_ray.search.messages import Checkpoint, Completed, Lease, Outcome, Parent
+from lfs_ray.execution.journal import decode_entry, encode_entry, entry_name, round_of
+from lfs_ray.search.messages import Checkpoint, Completed, Lease, Parent
 from lfs_ray.search.rounds import ClosedRound
 from lfs_ray.storage import Storage
 from lfs_ray.trials.committed import (
@@ -102,6 +103,7 @@ class RunFiles:
         self._best: tuple[float, str] = (-math.inf, "")
         self._parents: dict[int, str] = {}
         self._last: set[str] = set()
+        self.notices: list[str] = []
 
     def committed(self) -> list[Round]:
         """Committed rounds, and what of them is kept is noted."""
@@ -145,20 +147,32 @@ class RunFiles:
         """Write a completed trial down; a failed one is not: a resume tries it again."""
         if completed.outcome.error:
             return
-        name = f"round-{completed.round:06d}-member-{completed.member:04d}.json"
-        self.storage.write(
-            f"{self._folder}/journal/{name}", json.dumps(asdict(completed)).encode()
-        )
+        name = entry_name(completed.round, completed.member)
+        self.storage.write(f"{self._folder}/journal/{name}", encode_entry(completed))
 
     def read_journal(self, number: int) -> list[Completed]:
-        """Completed trials of the open round `number` whose checkpoints, if any, are whole."""
+        """Completed trials of the open round `number` whose checkpoints, if any, are whole.
+
+        What is damaged is left out, and `notices` name it.
+        """
         found = []
         for name in self.storage.list(f"{self._folder}/journal"):
             # A driver that is ending may remove an entry that it has committed.
             with contextlib.suppress(FileNotFoundError):
-                if name.startswith(f"round-{number:06d}-"):
-                    found.append(_completed(self.storage.read(f"{self._folder}/journal/{name}")))
+                if round_of(name) == number and (entry := self._entry(name)):
+                    found.append(entry)
         return [one for one in found if one.checkpoint is None or self.is_whole(one.checkpoint)]
+
+    def _entry(self, name: str) -> Completed | None:
+        path = f"{self._folder}/journal/{name}"
+        try:
+            return decode_entry(self.storage.read(path), name, f"{self._folder}/checkpoints")
+        except ValueError as error:
+            self.notices.append(
+                f"{self.storage.path(path)} must be a complete trial as lfs-ray wrote it, found "
+                f"something else ({error}): left out, the trial is trained again"
+            )
+            return None
 
     def parent_of(self, closed: Round) -> Parent:
         """The selected trial of a committed round.
@@ -203,7 +217,8 @@ class RunFiles:
         generations = read_generations(self.storage)
         parts = select(names, generations, self.population)
         merged = merge_rounds(
-            [(self.storage.read(f"{folder}/{name}"), first, last) for name, first, last in parts]
+            [(self.storage.read(f"{folder}/{name}"), first, last) for name, first, last in parts],
+            names=[self.storage.path(f"{folder}/{name}") for name, _, _ in parts],
         )
         path = f"{folder}/{compacted_name(parts[0][1], parts[-1][2], self.generation)}"
         self.storage.write(path, merged)
@@ -256,18 +271,6 @@ def _stamped(row: Mapping[str, object]) -> dict[str, object]:
     if not isinstance(started, float):
         return dict(row)
     return {**row, "started_at": datetime.fromtimestamp(started, UTC)}
-
-
-def _completed(blob: bytes) -> Completed:
-    content = json.loads(blob)
-    checkpoint = content["checkpoint"]
-    return Completed(
-        round=content["round"],
-        member=content["member"],
-        attempts=content["attempts"],
-        outcome=Outcome(**content["outcome"]),
-        checkpoint=Checkpoint(**checkpoint) if checkpoint else None,
-    )
 
 
 def _integer(value: object) -> int:

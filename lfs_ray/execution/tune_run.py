@@ -50,6 +50,7 @@ class RaySearch:
         generation: this driver's.
         make_runner: makes what trains, in each worker's process.
         callbacks: more Tune callbacks.
+        tell: takes lines that the user should read.
     """
 
     config: Config
@@ -59,6 +60,7 @@ class RaySearch:
     generation: int
     make_runner: RunnerFactory
     callbacks: tuple[tune.Callback, ...] = ()
+    tell: Callable[[str], None] = lambda line: None
 
 
 def check_resources(worker: WorkerConfig) -> None:
@@ -150,7 +152,9 @@ def run_on_ray(search: RaySearch, watch: Callable[[RayDesk], Any]) -> str:
 def _start_actor(search: RaySearch) -> Any:
     # Whatever is wrong with the run's files is said here, in one line: an actor that cannot be
     # made is only ever reported as dead.
-    Coordinator(search.config, search.epoch_images, search.storage, search.generation)
+    look = Coordinator(search.config, search.epoch_images, search.storage, search.generation)
+    for line in look.notices:
+        search.tell(line)
     name = f"policy-{uuid.uuid4().hex[:12]}"
     head = {HEAD: 0.001} if HEAD in _cluster() else {}
     remote = _remote(PolicyActor).options(
