@@ -12,12 +12,12 @@ import contextlib
 import json
 import math
 import re
-import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 
 from lfs_ray.errors import RunError
+from lfs_ray.execution.generations import newest_generation
 from lfs_ray.execution.journal import decode_entry, encode_entry, entry_name, round_of
 from lfs_ray.search.messages import Checkpoint, Completed, Lease, Parent
 from lfs_ray.search.rounds import ClosedRound
@@ -32,43 +32,6 @@ from lfs_ray.trials.rounds import Round, encode_round, merge_rounds
 
 _ROUND = re.compile(r"round-(\d+)-")
 _OWN = "own_checkpoints"
-_GENERATION = "generations/{number:06d}-{name}.json"
-
-
-def start_generation(storage: Storage, populations: Iterable[str]) -> int:
-    """Raise the run's generation: later rounds are this driver's; its number.
-
-    Raises:
-        RunError: another driver starts at the same time, or a round cannot be read.
-    """
-    # The number before the rounds: whoever starts in between takes the same number and is seen.
-    number = newest_generation(storage) + 1
-    first_round = {name: len(committed_rounds(storage, name)) for name in populations}
-    name = uuid.uuid4().hex
-    content = {"generation": number, "id": name, "first_round": first_round}
-    path = _GENERATION.format(number=number, name=name)
-    storage.write(path, json.dumps(content).encode())
-    if newest_generation(storage) != number or _count(storage, number) > 1:
-        storage.delete(path)
-        raise RunError(
-            f"one driver at a time must work on the run {storage.url}, found another that started "
-            f"just now: end it, or wait until it is done"
-        )
-    return number
-
-
-def newest_generation(storage: Storage) -> int:
-    """Number of the newest generation, -1 when there is none."""
-    return max(_generation_numbers(storage), default=-1)
-
-
-def _count(storage: Storage, number: int) -> int:
-    return _generation_numbers(storage).count(number)
-
-
-def _generation_numbers(storage: Storage) -> list[int]:
-    """Numbers of all generations; what a network disk leaves there besides is nothing."""
-    return [int(name[:6]) for name in storage.list("generations") if name[:6].isdigit()]
 
 
 class RunFiles:

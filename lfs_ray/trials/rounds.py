@@ -184,6 +184,7 @@ def read_table(blob: bytes, *, name: str = "round file") -> pa.Table:
         table = pq.read_table(
             pa.BufferReader(blob), use_threads=False, page_checksum_verification=True
         )
+        columns = table.column_names[:4]  # texts, where the footer is whole
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DamagedRounds(
             f"{name} must be a Parquet file of trials, found {len(blob)} bytes that are not "
@@ -193,7 +194,7 @@ def read_table(blob: bytes, *, name: str = "round file") -> pa.Table:
     if VERSION_KEY not in metadata or ROUNDS_KEY not in metadata:
         raise DamagedRounds(
             f"{name} must be a Parquet file of trials, found another table with columns "
-            f"{', '.join(table.column_names[:4])}..."
+            f"{', '.join(columns)}..."
         )
     version = _version(metadata[VERSION_KEY], name)
     if version > SCHEMA_VERSION:

@@ -35,8 +35,10 @@ def table_fault(table: pa.Table, facts: bytes, digest: bytes | None) -> str:
 def _wrong_columns(table: pa.Table) -> str:
     theta_names = theta_names_of(table.column_names)
     missing = set(column_names(theta_names, RESULT_COLUMNS)) - set(table.column_names)
-    if missing:
-        return f"no column {sorted(missing)[0]}"
+    unknown = set(table.column_names) - set(column_names(theta_names))
+    if missing or unknown:
+        found = f"no column {min(missing)}" if missing else f"a column {min(unknown)!r}"
+        return found.encode("ascii", "backslashreplace").decode()
     for field in arrow_schema(theta_names):
         there = table.schema.get_all_field_indices(field.name)
         if len(there) > 1 or any(table.schema.field(i).type != field.type for i in there):

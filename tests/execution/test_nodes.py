@@ -29,8 +29,8 @@ from scripted_runner import ScriptedRunner
 from tiny_runs import lfs_ray, write_config, write_faces
 
 from lfs_ray.config.dump import dump_toml
+from lfs_ray.execution.generations import start_generation
 from lfs_ray.execution.node_survey import check_nodes
-from lfs_ray.execution.run_files import start_generation
 from lfs_ray.execution.tune_run import RaySearch, run_on_ray
 
 pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("default")]
