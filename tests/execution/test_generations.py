@@ -15,21 +15,28 @@ from lfs_ray.storage import Buffer, Storage
 
 
 class Together(Storage):
-    """Storage whose first writers wait for each other after their write."""
+    """Storage whose writers wait for each other at their first write and first delete."""
 
     def __init__(self, folder: Path, writers: int) -> None:
         super().__init__(folder, fsync=False)
-        self.barrier = threading.Barrier(writers)
-        self.seen = 0
+        self.barrier = threading.Barrier(writers, timeout=30.0)
+        self.seen: set[tuple[int, str]] = set()
+
+    def wait_once(self, place: str) -> None:
+        one = (threading.get_ident(), place)
+        if one not in self.seen:
+            self.seen.add(one)
+            self.barrier.wait()
 
     def write(self, name: str, *parts: Buffer) -> int:
+        self.wait_once("before the write")
         size = super().write(name, *parts)
-        if not self.barrier.broken:
-            self.barrier.wait(timeout=30.0)
-            self.seen += 1
-            if self.seen == self.barrier.parties:
-                self.barrier.abort()
+        self.wait_once("after the write")
         return size
+
+    def delete(self, name: str) -> None:
+        self.wait_once("before the delete")
+        super().delete(name)
 
 
 @pytest.mark.parametrize("drivers", [2, 3])
