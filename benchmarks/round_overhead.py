@@ -32,7 +32,7 @@ from lfs_ray.config.dump import dump_toml
 from lfs_ray.config.resolve import resolve
 from lfs_ray.config.sections import Config, SearchConfig, WorkerConfig
 from lfs_ray.execution.blueprint import plan_population
-from lfs_ray.execution.run_files import start_generation
+from lfs_ray.execution.generations import start_generation
 from lfs_ray.execution.tune_run import RaySearch, run_on_ray
 from lfs_ray.search.messages import Checkpoint, Outcome, Verdict, WorkerId
 from lfs_ray.search.population import Population

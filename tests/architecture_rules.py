@@ -50,6 +50,9 @@ NOT_IN_SEARCH = frozenset(
 UNPICKLERS = frozenset({"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"})
 # The reader of `.bin` sets, which unpickles by stand-ins of its own; it alone, and pickle alone.
 UNPICKLING_MODULES = {"data/bin_pickle.py": frozenset({"pickle"})}
+OBJECT_READERS = UNPICKLERS | {"yaml"}
+RUNNERS = frozenset({"eval", "exec", "compile", "os.system", "os.popen"})
+LOADERS = (".load", ".loads", ".load_all", ".full_load", ".unsafe_load", ".Unpickler")
 VAGUE_NAMES = frozenset({"utils", "util", "helpers", "helper", "common", "misc", "manager"})
 # Spelt in two parts so that a search for them finds only real ones.
 UNFINISHED = ("TO" + "DO", "FIX" + "ME", "XX" + "X", "NotImplemented" + "Error")
@@ -130,6 +133,22 @@ def unpickling_calls(module: Module) -> Iterator[str]:
             yield f"{module.path}:{node.value.lineno}: {node.arg}={node.value.value!r}"
 
 
+def running_of_text(module: Module) -> Iterator[str]:
+    """Nothing that is read becomes code: no eval, no loader of objects, no shell."""
+    allowed = UNPICKLING_MODULES.get(str(module.path), frozenset())
+    for node in ast.walk(module.tree):
+        if not isinstance(node, ast.Call):
+            continue
+        called, given = ast.unparse(node.func), {word.arg: word.value for word in node.keywords}
+        owner = called.rpartition(".")[0].rpartition(".")[2]
+        if called in RUNNERS or (owner in OBJECT_READERS - allowed and called.endswith(LOADERS)):
+            yield f"{module.path}:{node.lineno}: {called}"
+        elif called == "torch.load" and ast.unparse(given.get("weights_only", node)) != "True":
+            yield f"{module.path}:{node.lineno}: torch.load without weights_only=True"
+        elif "shell" in given and ast.unparse(given["shell"]) != "False":
+            yield f"{module.path}:{node.lineno}: a shell"
+
+
 def hidden_imports(module: Module) -> Iterator[str]:
     """Imports stand at the top of a module, unconditionally; two files resolve names lazily."""
     tree = module.tree
@@ -190,6 +209,7 @@ RULES: dict[str, Callable[[Module], Iterator[str]]] = {
     "import order": import_order,
     "outside packages": outside_packages,
     "unpickling calls": unpickling_calls,
+    "running of text": running_of_text,
     "hidden imports": hidden_imports,
     "sizes": sizes,
     "names": names,

@@ -22,7 +22,7 @@ from lfs_ray.config.sections import (
 )
 from lfs_ray.execution.blueprint import plan_population
 from lfs_ray.execution.coordinator import Coordinator
-from lfs_ray.execution.run_files import start_generation
+from lfs_ray.execution.generations import start_generation
 from lfs_ray.execution.worker import Runner
 from lfs_ray.search.messages import WorkerId
 from lfs_ray.storage import Storage

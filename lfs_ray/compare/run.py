@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -32,6 +33,7 @@ from lfs_ray.driver.run_directory import (
     check_directory,
     is_run,
     new_run_url,
+    newest_driver,
     stored_config,
     with_absolute_paths,
     with_stored_device,
@@ -104,7 +106,8 @@ def compare(request: Request, console: Console) -> str:
     config, entries = expanded(config)
     config = with_losses_resolved(resolve(config, name=name))
     continuation = f"{request.command} --run-dir {shlex.quote(url)} --resume must"
-    check_directory(storage, request.resume)
+    newest = newest_driver(storage)
+    check_directory(storage, request.resume, continuation)
     if is_run(storage):
         if request.resume == "never":
             _refuse(storage, continuation)
@@ -116,7 +119,10 @@ def compare(request: Request, console: Console) -> str:
     if request.dry_run:
         console.print(describe_workers(config), soft_wrap=True, highlight=False)
         return url
-    config, finished = _train(config, entries, storage, material, console, continuation)
+    train = functools.partial(
+        _execute, storage=storage, material=material, console=console, continuation=continuation
+    )
+    config, finished = _train(config, entries, storage, train, newest)
     table = write_comparison(storage, config, finished)
     _show(table, url, console)
     return url
@@ -169,19 +175,18 @@ def _train(
     config: Config,
     entries: dict[str, Entry],
     storage: Storage,
-    material: Material,
-    console: Console,
-    continuation: str,
+    train: Callable[[Config, int], int],
+    newest: int,
 ) -> tuple[Config, Finished]:
     """Train all methods, then the replays of what they found; the configuration with these."""
     with _one_connection(config):
-        _execute(config, storage, material, console, continuation)
+        generation = train(config, newest)
         finished = _finished(storage, config, entries)
         if not config.compare.replay:
             return config, finished
         more, replays = with_replays(config, finished, storage)
         if more != config:
-            _execute(more, storage, material, console, continuation)
+            train(more, generation)
     replayed_ones = _finished(storage, more, replays)
     return more, Finished(
         {**finished.entries, **replays}, {**finished.winners, **replayed_ones.winners}
@@ -189,11 +194,19 @@ def _train(
 
 
 def _execute(
-    config: Config, storage: Storage, material: Material, console: Console, continuation: str
-) -> None:
-    stopped = execute(config, storage, material, console)
-    if stopped:
-        raise SearchError(f"{stopped}: `{continuation}`")
+    config: Config,
+    newest: int,
+    *,
+    storage: Storage,
+    material: Material,
+    console: Console,
+    continuation: str,
+) -> int:
+    """Train what a configuration says; the generation it was trained under."""
+    ended = execute(config, storage, material, console, newest)
+    if ended.stopped:
+        raise SearchError(f"{ended.stopped}: `{continuation}`")
+    return ended.generation
 
 
 @contextmanager

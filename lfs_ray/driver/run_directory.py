@@ -13,6 +13,7 @@ from lfs_ray.config.load import read_config
 from lfs_ray.config.resume import refused_changes
 from lfs_ray.config.sections import Config, DataConfig
 from lfs_ray.errors import ConfigError, RunError
+from lfs_ray.execution.generations import GENERATIONS, newest_generation
 from lfs_ray.storage import Storage
 from lfs_ray.trials.committed import committed_rounds
 
@@ -58,15 +59,28 @@ def stored_config(storage: Storage) -> Config:
     return read_config(stored_text(storage), place=storage.path(CONFIG_NAME))
 
 
-def check_directory(storage: Storage, resume: Resume) -> None:
+def check_directory(storage: Storage, resume: Resume, command: str) -> None:
     """Refuse a directory that can't take or continue a run.
+
+    Args:
+        storage: the directory.
+        resume: what `--resume` says.
+        command: a command that continues the run.
 
     Raises:
         RunError: one line.
     """
     if is_run(storage):
         return
-    if _has_content(storage):
+    content = _content(storage)
+    if content == [GENERATIONS]:
+        if resume == "never":
+            raise RunError(
+                f"a run that exists must be resumed, found one at {storage.url} whose driver "
+                f"begins just now, or ended as it began: continue it with `{command}`"
+            )
+        return
+    if content:
         raise RunError(
             f"--run-dir must be a run or a new directory, found {storage.url} with other content "
             f"and no {CONFIG_NAME}: choose another directory"
@@ -78,8 +92,13 @@ def check_directory(storage: Storage, resume: Resume) -> None:
         )
 
 
-def _has_content(storage: Storage) -> bool:
-    return storage.size("") is not None or bool(storage.list())
+def newest_driver(storage: Storage) -> int:
+    """Number of the run's newest generation, -1 when there is none: asked before all else."""
+    return -1 if storage.size("") is not None else newest_generation(storage)
+
+
+def _content(storage: Storage) -> list[str]:
+    return ["a file"] if storage.size("") is not None else storage.list()
 
 
 def is_finished(storage: Storage, config: Config, resume: Resume, command: str) -> bool:

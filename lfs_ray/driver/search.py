@@ -29,27 +29,27 @@ from lfs_ray.driver.run_directory import (
     is_finished,
     is_run,
     new_run_url,
+    newest_driver,
     stored_config,
     with_absolute_paths,
     with_stored_device,
 )
 from lfs_ray.errors import SearchError
 from lfs_ray.execution.blueprint import build_populations, lengths
+from lfs_ray.execution.connection import connect, disconnect, started_here
 from lfs_ray.execution.coordinator import Coordinator
 from lfs_ray.execution.fit import with_losses_resolved
-from lfs_ray.execution.run_files import start_generation
+from lfs_ray.execution.generations import start_generation
+from lfs_ray.execution.node_survey import check_nodes
 from lfs_ray.execution.serial import run_serial
 from lfs_ray.execution.trial_runner import TrialRunner
 from lfs_ray.execution.tune_run import (
     RaySearch,
     check_resources,
-    connect,
     count_workers,
     device_kind,
-    disconnect,
     resources,
     run_on_ray,
-    started_here,
 )
 from lfs_ray.storage import Storage
 from lfs_ray.training.device import device_kind_here, prepare_process
@@ -89,7 +89,8 @@ def search(request: Request, console: Console) -> str:
     named = resolve(with_absolute_paths(request.config), name=storage.name)
     config = with_losses_resolved(named)
     continuation = f"{request.command} --run-dir {shlex.quote(url)} --resume must"
-    check_directory(storage, request.resume)
+    newest = newest_driver(storage)
+    check_directory(storage, request.resume, continuation)
     if is_run(storage):
         config = with_stored_device(config, stored_config(storage))
         if is_finished(storage, config, request.resume, continuation):
@@ -100,9 +101,9 @@ def search(request: Request, console: Console) -> str:
     if request.dry_run:
         console.print(describe_workers(config), soft_wrap=True, highlight=False)
         return url
-    stopped = execute(config, storage, material, console)
-    if stopped:
-        raise SearchError(f"{stopped}: `{continuation}`")
+    ended = execute(config, storage, material, console, newest)
+    if ended.stopped:
+        raise SearchError(f"{ended.stopped}: `{continuation}`")
     _show(write_results(storage, config), storage.url, console)
     return url
 
@@ -124,13 +125,33 @@ def checked_material(config: Config, storage: Storage, console: Console) -> Mate
     return material
 
 
-def execute(config: Config, storage: Storage, material: Material, console: Console) -> str:
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a search ended."""
+
+    stopped: str
+    """Why it stopped before its end; empty: it didn't."""
+    generation: int
+    """The generation of its driver."""
+
+
+def execute(
+    config: Config, storage: Storage, material: Material, console: Console, newest: int
+) -> Ended:
     """Train every round of every population that isn't committed yet.
 
-    Returns:
-        Why the search stopped before its end; empty: it didn't.
+    Args:
+        config: a resolved configuration.
+        storage: the run directory.
+        material: its data.
+        console: where to show what happens.
+        newest: the newest generation when this driver looked at the run: one that has started
+            since goes on, and this one does not.
+
+    Raises:
+        LfsRayError: another driver has started, the cluster's nodes don't fit, or the run's files.
     """
-    return _EXECUTORS[config.worker.executor](config, storage, material, console)
+    return _EXECUTORS[config.worker.executor](config, storage, material, console, newest)
 
 
 def describe_workers(config: Config) -> str:
@@ -160,13 +181,18 @@ def connection(config: Config) -> Iterator[None]:
             disconnect()
 
 
-def _prepare(storage: Storage, config: Config, material: Material) -> None:
-    """The run's first files; config.toml makes a directory a run."""
+def _begin(storage: Storage, config: Config, material: Material, newest: int) -> int:
+    """Take the run and write its first files; config.toml makes a directory a run.
+
+    In this order, so that a driver that is refused has changed nothing.
+    """
+    generation = start_generation(storage, config.populations, after=newest)
     storage.write(CONFIG_NAME, dump_toml(config).encode())
     record_environment(storage, material.manifest())
     if material.held_out is not None and not storage.exists("split.json"):
         held_out = {"validation_labels": material.held_out.tolist()}
         storage.write("split.json", json.dumps(held_out).encode())
+    return generation
 
 
 def _with_device(config: Config, device: str) -> Config:
@@ -174,39 +200,52 @@ def _with_device(config: Config, device: str) -> Config:
     return replace(config, worker=replace(config.worker, device=kind))
 
 
-def _serial(config: Config, storage: Storage, material: Material, console: Console) -> str:
+def _serial(
+    config: Config, storage: Storage, material: Material, console: Console, newest: int
+) -> Ended:
     config = _with_device(config, prepare_process(config.worker).type)
-    _prepare(storage, config, material)
-    generation = start_generation(storage, config.populations)
+    generation = _begin(storage, config, material, newest)
     coordinator = Coordinator(config, len(material.faces), storage, generation)
+    tell = _teller(console)
+    for line in coordinator.notices:
+        tell(line)
     runner = TrialRunner(config, storage, material)
 
     with _display(config, material, console)(
         lambda: (coordinator.standings(), coordinator.stopped)
     ):
-        return run_serial(coordinator, runner, lambda lease, outcome: None)
+        return Ended(run_serial(coordinator, runner, lambda lease, outcome: None), generation)
 
 
-def _ray(config: Config, storage: Storage, material: Material, console: Console) -> str:
+def _ray(
+    config: Config, storage: Storage, material: Material, console: Console, newest: int
+) -> Ended:
     with connection(config):
         config = _with_device(config, device_kind(config.worker))
-        _prepare(storage, config, material)
+        check_nodes(config, storage, resources(config.worker))
+        generation = _begin(storage, config, material, newest)
         run = RaySearch(
             config=config,
             config_text=dump_toml(config),
             epoch_images=len(material.faces),
             storage=storage,
-            generation=start_generation(storage, config.populations),
+            generation=generation,
             make_runner=functools.partial(TrialRunner, config, storage),
+            tell=_teller(console),
         )
         display = _display(config, material, console)
-        return run_on_ray(run, lambda desk: display(desk.standings))
+        return Ended(run_on_ray(run, lambda desk: display(desk.standings)), generation)
 
 
-_EXECUTORS: dict[str, Callable[[Config, Storage, Material, Console], str]] = {
+_EXECUTORS: dict[str, Callable[[Config, Storage, Material, Console, int], Ended]] = {
     "ray": _ray,
     "serial": _serial,
 }
+
+
+def _teller(console: Console) -> Callable[[str], None]:
+    """Prints lines as they are, each in one."""
+    return functools.partial(console.print, soft_wrap=True, highlight=False, markup=False)
 
 
 def _display(config: Config, material: Material, console: Console) -> Callable[[Ask], LiveDisplay]:

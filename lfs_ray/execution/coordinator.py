@@ -123,6 +123,11 @@ class Coordinator:
         populations = self.populations.values()
         return self._failure or next((one.stopped for one in populations if one.stopped), "")
 
+    @property
+    def notices(self) -> list[str]:
+        """What of the run's files is damaged and was left out, one line each."""
+        return [line for files in self.files.values() for line in files.notices]
+
     def hello(self, worker: WorkerId) -> None:
         """A worker started; what its earlier incarnation held is free."""
         lost_nodes = self._lost_nodes()

@@ -9,17 +9,17 @@ round refer to.
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import math
 import re
-import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 
 from lfs_ray.errors import RunError
-from lfs_ray.search.messages import Checkpoint, Completed, Lease, Outcome, Parent
+from lfs_ray.execution.generations import generation_numbers
+from lfs_ray.execution.journal import decode_entry, encode_entry, entry_name, round_of
+from lfs_ray.search.messages import Checkpoint, Completed, Lease, Parent
 from lfs_ray.search.rounds import ClosedRound
 from lfs_ray.storage import Storage
 from lfs_ray.trials.committed import (
@@ -32,60 +32,6 @@ from lfs_ray.trials.rounds import Round, encode_round, merge_rounds
 
 _ROUND = re.compile(r"round-(\d+)-")
 _OWN = "own_checkpoints"
-_GENERATION = "generations/{number:06d}-{name}.json"
-
-
-def start_generation(storage: Storage, populations: Iterable[str]) -> int:
-    """Raise the run's generation: later rounds are this driver's; its number.
-
-    Raises:
-        RunError: another driver starts at the same time, or a round cannot be read.
-    """
-    number = newest_generation(storage) + 1
-    name = uuid.uuid4().hex
-    path = _GENERATION.format(number=number, name=name)
-    first_round: dict[str, int] = {}
-    # The number before the rounds: from then on an older driver commits and deletes nothing more.
-    # Until it names rounds it owns none, so that one that dies in between leaves all as it was.
-    for counted in (False, True):
-        if counted:
-            first_round = {name: len(committed_rounds(storage, name)) for name in populations}
-        content = {"generation": number, "id": name, "first_round": first_round}
-        storage.write(path, json.dumps(content).encode())
-        numbers = _numbers_with(storage, number)
-        if max(numbers) != number or numbers.count(number) > 1:
-            storage.delete(path)
-            raise RunError(
-                f"one driver at a time must work on the run {storage.url}, found another that "
-                f"started just now: end it, or wait until it is done"
-            )
-    return number
-
-
-def newest_generation(storage: Storage) -> int:
-    """Number of the newest generation, -1 when there is none."""
-    return max(_generation_numbers(storage), default=-1)
-
-
-def _numbers_with(storage: Storage, own: int) -> list[int]:
-    """Numbers of all generations, among them `own` or a newer one.
-
-    A bucket or network disk that is out of reach may look like an empty folder. But this driver's
-    own generation was written: without it the storage fails, and nobody has taken over.
-    """
-
-    def look() -> list[int]:
-        numbers = _generation_numbers(storage)
-        if max(numbers, default=-1) < own:
-            raise OSError(errno.ESTALE, f"this driver's generation {own} is gone")
-        return numbers
-
-    return storage.patiently("listed", "generations", look)
-
-
-def _generation_numbers(storage: Storage) -> list[int]:
-    """Numbers of all generations; what a network disk leaves there besides is nothing."""
-    return [int(name[:6]) for name in storage.list("generations") if name[:6].isdigit()]
 
 
 class RunFiles:
@@ -120,6 +66,7 @@ class RunFiles:
         self._best: tuple[float, str] = (-math.inf, "")
         self._parents: dict[int, str] = {}
         self._last: set[str] = set()
+        self.notices: list[str] = []
 
     def committed(self) -> list[Round]:
         """Committed rounds, and what of them is kept is noted.
@@ -135,7 +82,7 @@ class RunFiles:
         return rounds
 
     def _newest(self) -> int:
-        return max(_numbers_with(self.storage, self.generation))
+        return max(generation_numbers(self.storage, self.generation))
 
     def commit(self, closed: ClosedRound) -> None:
         """Write a closed round: the commit point; then delete what nothing refers to any more.
@@ -172,20 +119,32 @@ class RunFiles:
         """Write a completed trial down; a failed one is not: a resume tries it again."""
         if completed.outcome.error:
             return
-        name = f"round-{completed.round:06d}-member-{completed.member:04d}.json"
-        self.storage.write(
-            f"{self._folder}/journal/{name}", json.dumps(asdict(completed)).encode()
-        )
+        name = entry_name(completed.round, completed.member)
+        self.storage.write(f"{self._folder}/journal/{name}", encode_entry(completed))
 
     def read_journal(self, number: int) -> list[Completed]:
-        """Completed trials of the open round `number` whose checkpoints, if any, are whole."""
+        """Completed trials of the open round `number` whose checkpoints, if any, are whole.
+
+        What is damaged is left out, and `notices` name it.
+        """
         found = []
         for name in self.storage.list(f"{self._folder}/journal"):
             # A driver that is ending may remove an entry that it has committed.
             with contextlib.suppress(FileNotFoundError):
-                if name.startswith(f"round-{number:06d}-"):
-                    found.append(_completed(self.storage.read(f"{self._folder}/journal/{name}")))
+                if round_of(name) == number and (entry := self._entry(name)):
+                    found.append(entry)
         return [one for one in found if one.checkpoint is None or self.is_whole(one.checkpoint)]
+
+    def _entry(self, name: str) -> Completed | None:
+        path = f"{self._folder}/journal/{name}"
+        try:
+            return decode_entry(self.storage.read(path), name, f"{self._folder}/checkpoints")
+        except ValueError as error:
+            self.notices.append(
+                f"{self.storage.path(path)} must be a complete trial as lfs-ray wrote it, found "
+                f"something else ({error}): left out, the trial is trained again"
+            )
+            return None
 
     def parent_of(self, closed: Round) -> Parent:
         """The selected trial of a committed round.
@@ -230,7 +189,8 @@ class RunFiles:
         generations = read_generations(self.storage)
         parts = select(names, generations, self.population)
         merged = merge_rounds(
-            [(self.storage.read(f"{folder}/{name}"), first, last) for name, first, last in parts]
+            [(self.storage.read(f"{folder}/{name}"), first, last) for name, first, last in parts],
+            names=[self.storage.path(f"{folder}/{name}") for name, _, _ in parts],
         )
         path = f"{folder}/{compacted_name(parts[0][1], parts[-1][2], self.generation)}"
         self.storage.write(path, merged)
@@ -283,18 +243,6 @@ def _stamped(row: Mapping[str, object]) -> dict[str, object]:
     if not isinstance(started, float):
         return dict(row)
     return {**row, "started_at": datetime.fromtimestamp(started, UTC)}
-
-
-def _completed(blob: bytes) -> Completed:
-    content = json.loads(blob)
-    checkpoint = content["checkpoint"]
-    return Completed(
-        round=content["round"],
-        member=content["member"],
-        attempts=content["attempts"],
-        outcome=Outcome(**content["outcome"]),
-        checkpoint=Checkpoint(**checkpoint) if checkpoint else None,
-    )
 
 
 def _integer(value: object) -> int:

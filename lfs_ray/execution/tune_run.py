@@ -8,7 +8,6 @@ end: the population decides when a trial has failed.
 
 from __future__ import annotations
 
-import os
 import tempfile
 import uuid
 from collections.abc import Callable
@@ -22,8 +21,9 @@ from ray.tune.progress_reporter import TrialProgressCallback
 
 from lfs_ray.config.machine import WorkerConfig
 from lfs_ray.config.sections import Config
-from lfs_ray.errors import ConfigError, RunError
+from lfs_ray.errors import ConfigError
 from lfs_ray.execution.cluster_view import ClusterView
+from lfs_ray.execution.connection import NAMESPACE
 from lfs_ray.execution.coordinator import Coordinator
 from lfs_ray.execution.policy_actor import PolicyActor
 from lfs_ray.execution.ray_desk import RayDesk
@@ -31,7 +31,6 @@ from lfs_ray.execution.tune_worker import RunnerFactory, TuneWorker, remote_clas
 from lfs_ray.storage import Storage
 
 HEAD = "node:__internal_head__"
-NAMESPACE = "lfs-ray"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,6 +45,7 @@ class RaySearch:
         generation: this driver's.
         make_runner: makes what trains, in each worker's process.
         callbacks: more Tune callbacks.
+        tell: takes lines that the user should read.
     """
 
     config: Config
@@ -55,55 +55,7 @@ class RaySearch:
     generation: int
     make_runner: RunnerFactory
     callbacks: tuple[tune.Callback, ...] = ()
-
-
-def connect(worker: WorkerConfig) -> bool:
-    """Connect to the cluster that the configuration names, else to a running one, else start one.
-
-    Returns:
-        Whether Ray was started or connected to here (False: this process was connected already).
-
-    Raises:
-        RunError: no cluster answers at `worker.ray_address`.
-    """
-    if ray.is_initialized():
-        return False
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
-    # Ctrl-C is ours: Tune's handler would end the search as if it had come to its end.
-    os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
-    # The older output engine is the one that can be silent.
-    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
-    quiet: dict[str, Any] = {
-        "log_to_driver": False,
-        "logging_level": "ERROR",
-        "namespace": NAMESPACE,
-    }
-    try:
-        if worker.ray_address:
-            ray.init(address=worker.ray_address, **quiet)
-        elif os.environ.get("RAY_ADDRESS"):
-            ray.init(**quiet)
-        else:
-            ray.init(include_dashboard=False, **quiet)
-    except ConnectionError as error:
-        raise RunError(
-            f"a Ray cluster must answer at {worker.ray_address or os.environ.get('RAY_ADDRESS')}, "
-            f"found none: start it with `ray up`, or leave worker.ray_address empty"
-        ) from error
-    return True
-
-
-def started_here() -> bool:
-    """Whether the cluster is this process's own: one that was joined may still grow."""
-    # Ray has no public word for it.
-    node: Any = ray._private.worker._global_node
-    return bool(node and node.is_head())
-
-
-def disconnect() -> None:
-    """Leave the cluster; one that was started here ends."""
-    ray.shutdown()
+    tell: Callable[[str], None] = lambda line: None
 
 
 def check_resources(worker: WorkerConfig) -> None:
@@ -190,7 +142,9 @@ def run_on_ray(search: RaySearch, watch: Callable[[RayDesk], Any]) -> str:
 def _start_actor(search: RaySearch) -> Any:
     # Whatever is wrong with the run's files is said here, in one line: an actor that cannot be
     # made is only ever reported as dead.
-    Coordinator(search.config, search.epoch_images, search.storage, search.generation)
+    look = Coordinator(search.config, search.epoch_images, search.storage, search.generation)
+    for line in look.notices:
+        search.tell(line)
     name = f"policy-{uuid.uuid4().hex[:12]}"
     head = {HEAD: 0.001} if HEAD in _cluster() else {}
     remote = remote_class(PolicyActor).options(

@@ -178,7 +178,8 @@ class Population:
 
     def adopt(self, completed: Sequence[Completed]) -> None:
         """Take back complete trials of the open round after a restart."""
-        of_round = [entry for entry in completed if entry.round == self.round]
+        here = range(len(self._trials))
+        of_round = [one for one in completed if one.round == self.round and one.member in here]
         for trial in adoptable(of_round, all_stored=self._stores_all):
             self._trials[trial.member] = trial
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Sequence
 
 import pyarrow as pa
 
 from lfs_ray.errors import RunError
 from lfs_ray.storage import Storage
+from lfs_ray.trials.damage import advice
 from lfs_ray.trials.ownership import Generation, select
-from lfs_ray.trials.rounds import Round, read_table, rounds_of, take_rounds
+from lfs_ray.trials.rounds import DamagedRounds, Round, read_table, rounds_of, take_rounds
 
 _NUM_TRIES = 5
 
@@ -46,7 +48,7 @@ def committed_tables(storage: Storage, population: str) -> list[pa.Table]:
         names = storage.list(folder)
         selected = select(names, read_generations(storage), population)
         try:
-            return [_read_rounds(storage, folder, *part) for part in selected]
+            return _read_all(storage, population, selected)
         except FileNotFoundError as error:
             missing = error
     raise RunError(
@@ -55,11 +57,22 @@ def committed_tables(storage: Storage, population: str) -> list[pa.Table]:
     )
 
 
-def _read_rounds(storage: Storage, folder: str, name: str, first: int, last: int) -> pa.Table:
-    """Rounds first..last (inclusive) of a file."""
-    path = f"{folder}/{name}"
-    table = read_table(storage.read(path), name=storage.path(path))
-    return take_rounds(table, first, last, name=storage.path(path))
+def _read_all(
+    storage: Storage, population: str, selected: Sequence[tuple[str, int, int]]
+) -> list[pa.Table]:
+    """The selected rounds of each file; a damaged one is told with what can be done."""
+    tables: list[pa.Table] = []
+    for name, first, last in selected:
+        path = f"{trials_folder(population)}/{name}"
+        place = storage.path(path)
+        try:
+            table = read_table(storage.read(path), name=place)
+            tables.append(take_rounds(table, first, last, name=place))
+        except DamagedRounds as error:
+            before = rounds_of(tables[-1])[-1] if tables else None
+            what = advice(storage, population, first, before)
+            raise RunError(f"{error.finding}: {what}") from error
+    return tables
 
 
 def read_generations(storage: Storage) -> list[Generation]:

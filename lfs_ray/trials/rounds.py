@@ -27,11 +27,25 @@ from lfs_ray.trials.schema import (
     arrow_schema,
     column_names,
 )
+from lfs_ray.trials.table_faults import facts_digest, table_fault
 
 VERSION_KEY = b"lfs_ray.schema_version"
 ROUNDS_KEY = b"lfs_ray.rounds"
+DIGEST_KEY = b"lfs_ray.rounds_sha256"
 
 Row = dict[str, object]
+
+
+class DamagedRounds(RunError):
+    """A file of rounds is not what was written.
+
+    Args:
+        finding: what must hold, and what was found.
+    """
+
+    def __init__(self, finding: str) -> None:
+        super().__init__(f"{finding}: restore it from a copy")
+        self.finding = finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +126,15 @@ def rounds_of(table: pa.Table) -> list[Round]:
     return [Round(number, tuple(rows[number]), facts[number]) for number in sorted(rows)]
 
 
-def merge_rounds(parts: Sequence[tuple[bytes, int, int]]) -> bytes:
+def merge_rounds(
+    parts: Sequence[tuple[bytes, int, int]], *, names: Sequence[str] | None = None
+) -> bytes:
     """Bytes of a compacted file.
 
     Args:
         parts: (bytes of a file, first, last) as `ownership.select` orders them; the ranges
             follow each other without a gap.
+        names: of the files, for messages.
 
     Raises:
         RunError: see `read_table` and `take_rounds`.
@@ -127,7 +144,12 @@ def merge_rounds(parts: Sequence[tuple[bytes, int, int]]) -> bytes:
     if not parts or [first for _, first, _ in parts[1:]] != ends[:-1]:
         found = [part[1:] for part in parts]
         raise ValueError(f"ranges must follow each other without a gap, found {found}")
-    tables = [take_rounds(read_table(blob), first, last) for blob, first, last in parts]
+    tables = [
+        take_rounds(read_table(blob, name=name), first, last, name=name)
+        for (blob, first, last), name in zip(
+            parts, names or ["round file"] * len(parts), strict=True
+        )
+    ]
     facts = {number: fact for table in tables for number, fact in _facts(table).items()}
     merged = pa.concat_tables([table.replace_schema_metadata(None) for table in tables])
     return _to_bytes(merged.sort_by([("round", "ascending"), ("member", "ascending")]), facts)
@@ -137,14 +159,13 @@ def take_rounds(table: pa.Table, first: int, last: int, *, name: str = "round fi
     """Rounds first..last (inclusive) of a file's table.
 
     Raises:
-        RunError: one of them is not there.
+        DamagedRounds: one of them is not there.
     """
     facts = _facts(table)
     absent = [number for number in range(first, last + 1) if number not in facts]
     if absent:
-        raise RunError(
-            f"{name} must hold rounds {first} to {last}, found no round {absent[0]} in it: "
-            "restore it from a copy"
+        raise DamagedRounds(
+            f"{name} must hold rounds {first} to {last}, found no round {absent[0]} in it"
         )
     numbers = table.column("round")
     rows = table.filter(pc.and_(pc.greater_equal(numbers, first), pc.less_equal(numbers, last)))
@@ -156,28 +177,41 @@ def read_table(blob: bytes, *, name: str = "round file") -> pa.Table:
     """The Arrow table of a file, single or compacted, of this or an older schema.
 
     Raises:
-        RunError: not Parquet, not a file of trials, or of a newer schema.
+        DamagedRounds: not Parquet, not a file of trials, or not whole.
+        RunError: of a newer schema.
     """
     try:
-        table = pq.read_table(pa.BufferReader(blob), use_threads=False)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise RunError(
+        table = pq.read_table(
+            pa.BufferReader(blob), use_threads=False, page_checksum_verification=True
+        )
+        columns = table.column_names[:4]  # texts, where the footer is whole
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise DamagedRounds(
             f"{name} must be a Parquet file of trials, found {len(blob)} bytes that are not "
-            f"({str(error).splitlines()[0]}): remove it, or restore it from a copy"
+            f"({str(error).splitlines()[0]})"
         ) from error
     metadata = table.schema.metadata or {}
     if VERSION_KEY not in metadata or ROUNDS_KEY not in metadata:
-        raise RunError(
+        raise DamagedRounds(
             f"{name} must be a Parquet file of trials, found another table with columns "
-            f"{', '.join(table.column_names[:4])}...: remove it from the run directory"
+            f"{', '.join(columns)}..."
         )
-    version = int(metadata[VERSION_KEY])
+    version = _version(metadata[VERSION_KEY], name)
     if version > SCHEMA_VERSION:
         raise RunError(
             f"{name} must have trial schema {SCHEMA_VERSION} or older, found {version}: "
             "read it with a newer lfs-ray"
         )
+    wrong = table_fault(table, metadata[ROUNDS_KEY], metadata.get(DIGEST_KEY))
+    if wrong:
+        raise DamagedRounds(f"{name} must hold what lfs-ray wrote, found {wrong}")
     return table
+
+
+def _version(text: bytes, name: str) -> int:
+    if not text.isdigit():
+        raise DamagedRounds(f"{name} must say its schema's version, found {text!r}")
+    return int(text)
 
 
 def _check_rows(rows: Sequence[Mapping[str, object]], theta_names: Sequence[str]) -> None:
@@ -244,14 +278,18 @@ def _facts(table: pa.Table) -> dict[int, dict[str, str]]:
 
 
 def _footer(facts: Mapping[int, Mapping[str, str]]) -> dict[bytes, bytes]:
-    return {
-        VERSION_KEY: str(SCHEMA_VERSION).encode(),
-        ROUNDS_KEY: json.dumps(facts, sort_keys=True).encode(),
-    }
+    text = json.dumps(facts, sort_keys=True).encode()
+    version = str(SCHEMA_VERSION).encode()
+    return {VERSION_KEY: version, ROUNDS_KEY: text, DIGEST_KEY: facts_digest(text)}
 
 
 def _to_bytes(table: pa.Table, facts: Mapping[int, Mapping[str, str]]) -> bytes:
     """Parquet bytes with the schema's version and the facts of each round in the footer."""
     sink = pa.BufferOutputStream()
-    pq.write_table(table.replace_schema_metadata(_footer(facts)), sink, compression="zstd")
+    pq.write_table(
+        table.replace_schema_metadata(_footer(facts)),
+        sink,
+        compression="zstd",
+        write_page_checksum=True,
+    )
     return bytes(sink.getvalue().to_pybytes())

@@ -16,6 +16,7 @@ ADVICE = "restore it, or start a new run"
 CONSTANT = {"optimizer": {"schedule": "constant"}}
 FREE_WORKER_KEYS = {
     "executor", "count", "cpus", "gpus", "loader_threads", "ray_address", "heartbeat_s",
+    "backup_trials",
     "lease_timeout_s",
 }  # fmt: skip
 OTHER = {int: 10**6, float: 0.123, bool: None, str: "other"}

@@ -22,7 +22,8 @@ from scripted_runner import RAISES, ScriptedRunner
 from lfs_ray.config.sections import Config
 from lfs_ray.errors import RunError
 from lfs_ray.execution.coordinator import Coordinator, Reply
-from lfs_ray.execution.run_files import RunFiles, start_generation
+from lfs_ray.execution.generations import start_generation
+from lfs_ray.execution.run_files import RunFiles
 from lfs_ray.execution.serial import run_serial
 from lfs_ray.execution.worker import work
 from lfs_ray.search.messages import Checkpoint, Lease, Outcome, WorkerId

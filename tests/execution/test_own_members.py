@@ -11,7 +11,7 @@ from tiny_runs import tiny_config, write_faces
 
 from lfs_ray.config.sections import Config
 from lfs_ray.execution.coordinator import Coordinator
-from lfs_ray.execution.run_files import start_generation
+from lfs_ray.execution.generations import start_generation
 from lfs_ray.execution.serial import run_serial
 from lfs_ray.execution.trial_runner import TrialRunner
 from lfs_ray.search.messages import Lease, Outcome

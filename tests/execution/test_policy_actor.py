@@ -14,8 +14,8 @@ from scripted_runner import ScriptedRunner
 from lfs_ray.config.dump import dump_toml
 from lfs_ray.execution import policy_actor
 from lfs_ray.execution.coordinator import Reply
+from lfs_ray.execution.generations import start_generation
 from lfs_ray.execution.policy_actor import PolicyActor
-from lfs_ray.execution.run_files import start_generation
 from lfs_ray.search.messages import Lease, WorkerId
 
 WORKERS = [WorkerId(index=index, incarnation="x") for index in range(5)]

@@ -33,8 +33,8 @@ from scripted_runner import ScriptedRunner, trainings
 from lfs_ray.config.dump import dump_toml
 from lfs_ray.config.sections import Config
 from lfs_ray.errors import RunError
+from lfs_ray.execution.generations import start_generation
 from lfs_ray.execution.ray_desk import RayDesk
-from lfs_ray.execution.run_files import start_generation
 from lfs_ray.execution.tune_run import RaySearch, run_on_ray
 from lfs_ray.execution.worker import Runner
 from lfs_ray.storage import Storage

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from lfs_ray.errors import RunError
-from lfs_ray.execution.run_files import RunFiles, newest_generation, start_generation
+from lfs_ray.execution.generations import newest_generation, start_generation
+from lfs_ray.execution.run_files import RunFiles
 from lfs_ray.search.messages import Checkpoint, Completed, Outcome, Parent
 from lfs_ray.search.rounds import ClosedRound
 from lfs_ray.search.state import PolicyState

@@ -7,7 +7,7 @@ from executor_contract import ExecutorContract
 
 from lfs_ray.config.sections import Config
 from lfs_ray.execution.coordinator import Coordinator
-from lfs_ray.execution.run_files import start_generation
+from lfs_ray.execution.generations import start_generation
 from lfs_ray.execution.serial import run_serial
 from lfs_ray.storage import Storage
 

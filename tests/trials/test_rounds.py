@@ -20,6 +20,7 @@ from trial_rows import make_blob, make_row, make_rows
 from lfs_ray.errors import RunError
 from lfs_ray.trials.rounds import (
     VERSION_KEY,
+    DamagedRounds,
     decode_round,
     decode_rounds,
     encode_round,
@@ -201,3 +202,24 @@ def test_a_file_of_version_1_is_still_read() -> None:
     assert [found.metadata for found in rounds] == [
         {"generation": "1", "policy_digest": f"digest-{number}"} for number in range(3)
     ]
+
+
+def test_a_byte_that_was_changed_is_found_or_changes_nothing() -> None:
+    blob = make_blob(3)
+    whole = repr(decode_rounds(blob))
+    refused = 0
+    for place in range(0, len(blob), 23):
+        for mask in (0x01, 0xFF):
+            changed = bytearray(blob)
+            changed[place] ^= mask
+            try:
+                assert repr(decode_rounds(bytes(changed))) == whole
+            except RunError:
+                refused += 1
+    assert refused > len(blob) / 23
+
+
+@pytest.mark.parametrize("length", [0, 1, 8, 4000, -1])
+def test_a_file_that_was_cut_off_is_found(length: int) -> None:
+    with pytest.raises(DamagedRounds, match=r"^f must be a Parquet .* from a copy$"):
+        decode_rounds(make_blob(3)[:length], name="f")
