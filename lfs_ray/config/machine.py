@@ -48,7 +48,7 @@ class StorageConfig:
     fsync: bool = True
     """Flush files to the disk before they count as written."""
     compact_rounds: int = 64
-    """Closed rounds joined into one file of the trial table; 0: never."""
+    """Closed rounds that are joined into one file of the trial table; 0: never."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
