@@ -50,6 +50,11 @@ class Storage:
         # A relative path would mean another folder to a process that runs elsewhere.
         return _reopen, (self.url if self._remote else self._root, self.fsync)
 
+    @property
+    def is_remote(self) -> bool:
+        """Whether it is object storage or another filesystem that only pyarrow opens."""
+        return self._remote is not None
+
     def path(self, name: str = "") -> str:
         """Full path of `name` for messages and for libraries that take a local path."""
         folder = self._root if self._remote is None else self.url.rstrip("/")

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
+from typing import Any
 
 from lfs_ray.config.load import read_config
 from lfs_ray.execution.coordinator import Coordinator, Reply, Standing
+from lfs_ray.execution.parent_shelf import ParentShelf
 from lfs_ray.search.messages import Checkpoint, Lease, Outcome, WorkerId
 from lfs_ray.storage import Storage
 
@@ -27,13 +30,20 @@ class PolicyActor:
         epoch_images: images of the training set.
         storage: the run directory.
         generation: the driver's.
+        put: puts an object into the object store; its reference.
     """
 
     def __init__(
-        self, config_text: str, epoch_images: int, storage: Storage, generation: int
+        self,
+        config_text: str,
+        epoch_images: int,
+        storage: Storage,
+        generation: int,
+        put: Callable[[Any], Any],
     ) -> None:
         config = read_config(config_text, place=storage.path("config.toml"))
         self._coordinator = Coordinator(config, epoch_images, storage, generation)
+        self._shelf = ParentShelf(put)
         self._changed = asyncio.Event()
 
     async def hello(self, worker: WorkerId) -> None:
@@ -48,6 +58,8 @@ class PolicyActor:
     async def report(self, worker: WorkerId, lease: Lease, outcome: Outcome) -> Reply:
         """See `Coordinator.report`."""
         reply = self._coordinator.report(worker, lease, outcome)
+        if reply.kind == "store":
+            self._shelf.expect(lease, outcome.reward)
         self._wake()
         return await self._until_work(worker, reply)
 
@@ -78,6 +90,14 @@ class PolicyActor:
         """Where the populations stand, and why the search stopped (empty while it goes on)."""
         return self._coordinator.standings(), self._coordinator.stopped
 
+    async def offer_parent(self, lease: Lease, blob: Any) -> None:
+        """See `ParentShelf.offer`."""
+        await self._shelf.offer(lease, blob)
+
+    async def parent_ref(self, name: str) -> list[Any]:
+        """See `ParentShelf.ref_of`."""
+        return self._shelf.ref_of(name)
+
     async def _until_work(self, worker: WorkerId, reply: Reply) -> Reply:
         loop = asyncio.get_running_loop()
         end = loop.time() + LONG_POLL_S
@@ -90,5 +110,7 @@ class PolicyActor:
 
     def _wake(self) -> None:
         """Let every waiting call look again."""
+        populations = self._coordinator.populations
+        self._shelf.keep({name for name, one in populations.items() if not one.finished})
         self._changed.set()
         self._changed = asyncio.Event()

@@ -26,6 +26,7 @@ from lfs_ray.config.machine import WorkerConfig
 from lfs_ray.config.sections import Config
 from lfs_ray.errors import ConfigError, RunError
 from lfs_ray.execution.coordinator import Coordinator
+from lfs_ray.execution.parent_exchange import RunnerFactory, sharing, uses_object_store
 from lfs_ray.execution.policy_actor import PolicyActor
 from lfs_ray.execution.pulse import Pulse
 from lfs_ray.execution.ray_desk import RayDesk
@@ -35,7 +36,6 @@ from lfs_ray.storage import Storage
 
 HEAD = "node:__internal_head__"
 NAMESPACE = "lfs-ray"
-RunnerFactory = Callable[[], Runner]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -211,20 +211,23 @@ def _start_actor(search: RaySearch) -> Any:
         max_task_retries=-1,
     )
     actor = remote.remote(
-        search.config_text, search.epoch_images, search.storage, search.generation
+        search.config_text, search.epoch_images, search.storage, search.generation, ray.put
     )
     ray.get(actor.standings.remote())
     return actor
 
 
 def _fit(search: RaySearch, actor: Any, folder: str) -> None:
-    worker = search.config.worker
+    worker, num_workers = search.config.worker, count_workers(search.config)
+    parents, remote = search.config.storage.parents, search.storage.is_remote
+    shared = uses_object_store(parents, remote=remote, workers=num_workers)
+    make_runner = sharing(search.make_runner, actor) if shared else search.make_runner
     trainable = tune.with_parameters(
-        run_worker, actor=actor, make_runner=search.make_runner, heartbeat_s=worker.heartbeat_s
+        run_worker, actor=actor, make_runner=make_runner, heartbeat_s=worker.heartbeat_s
     )
     tuner = tune.Tuner(
         tune.with_resources(trainable, resources(worker)),
-        param_space={"worker": tune.grid_search(list(range(count_workers(search.config))))},
+        param_space={"worker": tune.grid_search(list(range(num_workers)))},
         tune_config=tune.TuneConfig(reuse_actors=False),
         run_config=tune.RunConfig(
             name="search",

@@ -30,7 +30,7 @@ def runner(tmp_path: Path) -> ScriptedRunner:
 def actor_of(runner: ScriptedRunner) -> PolicyActor:
     config, storage = config_of(LEARNS_ONLY), runner.storage
     generation = start_generation(storage, config.populations)
-    return PolicyActor(dump_toml(config), EPOCH_IMAGES, storage, generation)
+    return PolicyActor(dump_toml(config), EPOCH_IMAGES, storage, generation, list)
 
 
 async def carry_out(
