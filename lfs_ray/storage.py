@@ -68,8 +68,9 @@ class Storage:
         """
         if self._remote is None:
             return Path(self._root, name).read_bytes()
-        with self._remote.open_input_stream(self._at(name)) as stream:
-            return bytes(stream.read())
+        # Of a file the size is known, and all of it is one request; of a stream it is many.
+        with self._remote.open_input_file(self._at(name)) as file:
+            return bytes(file.read())
 
     def write(self, name: str, *parts: Buffer) -> int:
         """Write `parts` one after the other as one file; returns its size in bytes.
