@@ -212,9 +212,10 @@ def wait_for(port: int) -> None:
 
 
 @contextlib.contextmanager
-def two_nodes(size_mb: int) -> Iterator[None]:
-    """A cluster of two nodes, and this process connected to it."""
-    memory = max(80 * 2**20, STORE_COPIES * size_mb * 1_000_000)
+def two_nodes(size_mb: int, folder: str) -> Iterator[None]:
+    """A cluster of two nodes with its files in a folder, and this process connected to it."""
+    os.environ["RAY_TMPDIR"] = folder
+    memory = 80 * 2**20 + STORE_COPIES * size_mb * 1_000_000
     node: dict[str, Any] = {"num_cpus": WORKERS_PER_NODE, "object_store_memory": memory}
     head = {**node, "include_dashboard": False, "resources": {"head": 1}}
     cluster = Cluster(initialize_head=True, head_node_args=head)
@@ -243,9 +244,11 @@ def main() -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     for size_mb in sizes:
         with (
+            # Its own, so that nobody else on the machine is led to this cluster.
+            tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as own,
             tempfile.TemporaryDirectory(dir=given.dir, prefix="parents-") as folder,
             s3_server() as s3_url,
-            two_nodes(size_mb),
+            two_nodes(size_mb, own),
         ):
             urls = dict(zip(WAYS, (folder, folder, s3_url, s3_url), strict=True))
             show(measure(size_mb, rounds, urls), size_mb)

@@ -24,7 +24,7 @@ class Exchange(Protocol):
     """A quicker way to other workers than the run's files; it may fail at any time."""
 
     def offer(self, lease: Lease, parts: Sequence[Part]) -> None:
-        """Hand over the bytes of a stored checkpoint."""
+        """Hand over the bytes of a checkpoint that is being stored."""
 
     def fetch(self, checkpoint: Checkpoint) -> Part | None:
         """A checkpoint's bytes, not yet verified; None where they can't be had."""
@@ -110,14 +110,19 @@ class Checkpoints:
             "theta": list(lease.theta),
         }
         name, parts = checkpoint_name(lease), encode(arrays, {**facts, **of_trial})
-        # Both let go of the interpreter: the digest is ready when the disk is.
-        with ThreadPoolExecutor(1) as beside:
+        # All let go of the interpreter: digest and offer are ready when the storage is. An offer
+        # of what is then not stored does no harm: nobody asks for it.
+        with ThreadPoolExecutor(2) as beside:
             digested = beside.submit(digest, *parts)
+            offered = beside.submit(self._offer, lease, parts)
             size_bytes = self.storage.write(name, *parts)
-        if self.exchange is not None:
-            self.exchange.offer(lease, parts)
+        offered.result()
         self._remember(name, lease.round, arrays)
         return Checkpoint(name=name, size_bytes=size_bytes, digest=digested.result())
+
+    def _offer(self, lease: Lease, parts: Sequence[Part]) -> None:
+        if self.exchange is not None:
+            self.exchange.offer(lease, parts)
 
     def _forget_before(self, parent: Parent) -> None:
         # Nobody starts from an earlier round any more; what came through the object store would

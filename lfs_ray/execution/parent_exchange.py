@@ -36,7 +36,7 @@ class ParentExchange:
         self._actor = actor
 
     def offer(self, lease: Lease, parts: Sequence[Part]) -> None:
-        """Hand over the bytes of a stored checkpoint; back when they are there, or never will."""
+        """Hand over the bytes of a checkpoint; back when they are there, or never will be."""
         blob = np.concatenate([np.frombuffer(part, np.uint8) for part in parts])
         with contextlib.suppress(RayError):
             ray.get(self._actor.offer_parent.remote(lease, blob), timeout=_timeout_s(blob.nbytes))
