@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from ray import tune
 
-from lfs_ray.execution.checkpoints import Checkpoints
+from lfs_ray.execution.checkpoints import Checkpoints, Exchange
 from lfs_ray.search.messages import Checkpoint, Lease, Outcome
 from lfs_ray.storage import Storage
 from lfs_ray.training.checkpoint import decode, encode
@@ -50,6 +50,10 @@ class NullRunner:
         self._checkpoints = Checkpoints(storage, keep=4)
         self._state = new_state(size_mb)
         self._train_s = train_s
+
+    def share_parents(self, exchange: Exchange) -> None:
+        """Take parents from the exchange where it has them."""
+        self._checkpoints.exchange = exchange
 
     def train(self, lease: Lease) -> Outcome:
         """Load, sleep, and give a reward that depends on the lease alone."""

@@ -3,10 +3,11 @@
     python benchmarks/round_overhead.py [--small] [--dir DIR] [--rounds N]
 
 The overhead of a round is its wall time minus the train and evaluation time of its busiest worker;
-printed are medians over rounds. B = 4 members, two workers of one core each, a training that only
-sleeps (null_training.py), checkpoints of 4 and 100 MB that are flushed to the disk. All three run
-on one Ray, one after the other, without torch: a real training would import it again in every
-process that the two other designs start, about 4 s of a core each.
+printed are medians over rounds. "By object store" is lfs-ray with `storage.parents` set so. B = 4
+members, two workers of one core each, a training that only sleeps (null_training.py), checkpoints
+of 4 and 100 MB that are flushed to the disk. All run on one Ray, one after the other, without
+torch: a real training would import it again in every process that the two other designs start,
+about 4 s of a core each.
 Bars: 0.10 s at 4 MB and 0.40 s at 100 MB.
 """
 
@@ -29,6 +30,7 @@ from ray import tune
 from ray.tune.schedulers import PopulationBasedTraining
 
 from lfs_ray.config.dump import dump_toml
+from lfs_ray.config.machine import StorageConfig
 from lfs_ray.config.resolve import resolve
 from lfs_ray.config.sections import Config, SearchConfig, WorkerConfig
 from lfs_ray.execution.blueprint import plan_population
@@ -45,11 +47,12 @@ WORKERS = 2
 TRAIN_S = 0.2
 EPOCH_IMAGES = 6400
 RATE_MEMBERS = 512
+FILES = StorageConfig(parents="files")
 
 
-def make_config(members: int, rounds: int) -> Config:
-    search = SearchConfig(members=members, rounds=rounds)
-    return resolve(Config(search=search, worker=WorkerConfig(count=WORKERS)), name="benchmark")
+def make_config(members: int, rounds: int, storage: StorageConfig) -> Config:
+    search, worker = SearchConfig(members=members, rounds=rounds), WorkerConfig(count=WORKERS)
+    return resolve(Config(search=search, worker=worker, storage=storage), name="benchmark")
 
 
 def overheads(trials: pd.DataFrame, skip: int) -> pd.Series:
@@ -65,8 +68,8 @@ def overheads(trials: pd.DataFrame, skip: int) -> pd.Series:
     return (walls - busiest).iloc[skip:-1]
 
 
-def lfs_ray(folder: Path, size_mb: int, rounds: int) -> pd.Series:
-    config = make_config(MEMBERS, rounds)
+def lfs_ray(folder: Path, size_mb: int, rounds: int, settings: StorageConfig = FILES) -> pd.Series:
+    config = make_config(MEMBERS, rounds, settings)
     storage = Storage(folder / "run")
     storage.write("config.toml", dump_toml(config).encode())
     search = RaySearch(
@@ -162,6 +165,7 @@ def synchronous_pbt(folder: Path, size_mb: int, rounds: int) -> pd.Series:
 
 DESIGNS: dict[str, Callable[[Path, int, int], pd.Series]] = {
     "lfs-ray": lfs_ray,
+    "by object store": functools.partial(lfs_ray, settings=StorageConfig(parents="object_store")),
     "one Tuner a round": tuner_per_round,
     "synchronous PBT": synchronous_pbt,
 }
@@ -169,7 +173,8 @@ DESIGNS: dict[str, Callable[[Path, int, int], pd.Series]] = {
 
 def state_machine_rate(rounds: int) -> float:
     """Trials a second of the population alone, every one leased and reported by one worker."""
-    plan, searcher = plan_population(make_config(RATE_MEMBERS, rounds), "main", EPOCH_IMAGES)
+    config = make_config(RATE_MEMBERS, rounds, FILES)
+    plan, searcher = plan_population(config, "main", EPOCH_IMAGES)
     population, worker = Population(plan, searcher, "boot"), WorkerId(index=0, incarnation="one")
     began, num_trials = time.perf_counter(), 0
     while not population.finished:
@@ -223,7 +228,7 @@ def main() -> None:
     parser.add_argument("--peer-rounds", type=int, default=4, help="of the others (default 4)")
     given = parser.parse_args()
     ours, theirs = (8, 2) if given.small else (given.rounds, given.peer_rounds)
-    rounds = dict.fromkeys(DESIGNS, theirs) | {"lfs-ray": ours}
+    rounds = dict.fromkeys(DESIGNS, theirs) | {"lfs-ray": ours, "by object store": ours}
     rate = state_machine_rate(2 if given.small else 10)
     print(f"population of {RATE_MEMBERS} alone: {rate:,.0f} trials/s")
     start_ray()

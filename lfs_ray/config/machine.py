@@ -47,10 +47,15 @@ class StorageConfig:
 
     keep_last: int = 2
     """Parents of closed rounds kept, besides the best and the last."""
+    parents: Literal["auto", "files", "object_store"] = "auto"
+    """How workers get the round's parent: files: each reads it from the run's storage;
+    object_store: each node fetches it once through Ray's object store, and reads the storage where
+    that fails; auto: the object store where the run lies on s3:// or the like and has several
+    workers, else files. The same bits either way; serial runs read files."""
     fsync: bool = True
     """Flush files to the disk before they count as written."""
     compact_rounds: int = 64
-    """Closed rounds joined into one file of the trial table; 0: never."""
+    """Closed rounds that are joined into one file of the trial table; 0: never."""
     retry_s: float = 60.0
     """Seconds for which a file operation that fails is tried again, where the failure may pass
     (an outage, not a full disk); then the search stops with the reason. 0: never."""

@@ -1,4 +1,4 @@
-"""What the policy actor asks of Ray: which nodes are dead, and whether it is a successor itself.
+"""What the policy actor asks of Ray: dead nodes, its own past, room in the object store.
 
 Apart from the actor's own module, which takes no ray, so that it can be tested without.
 """
@@ -21,3 +21,7 @@ class ClusterView:
     def restarted(self) -> bool:
         """Whether the actor that asks was started again after a death."""
         return bool(ray.get_runtime_context().was_current_actor_reconstructed)
+
+    def put(self, value: Any) -> Any:
+        """Put a value into the object store, owned by the process that asks; its reference."""
+        return ray.put(value)

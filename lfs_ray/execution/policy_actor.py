@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Collection
-from typing import Protocol
+from typing import Any, Protocol
 
 from lfs_ray.config.load import read_config
 from lfs_ray.execution.coordinator import Coordinator, Reply, Standing
+from lfs_ray.execution.parent_shelf import ParentShelf
 from lfs_ray.search.messages import Checkpoint, Lease, Outcome, WorkerId
 from lfs_ray.storage import Storage
 
@@ -29,6 +30,9 @@ class View(Protocol):
 
     def restarted(self) -> bool:
         """Whether the actor was started again after a death."""
+
+    def put(self, value: Any) -> Any:
+        """Put a value into the object store; its reference."""
 
 
 class PolicyActor:
@@ -59,6 +63,7 @@ class PolicyActor:
             lost_nodes=view.lost_nodes,
             restarted=view.restarted(),
         )
+        self._shelf = ParentShelf(view.put)
         self._changed = asyncio.Event()
 
     async def hello(self, worker: WorkerId) -> None:
@@ -78,6 +83,8 @@ class PolicyActor:
     async def report(self, worker: WorkerId, lease: Lease, outcome: Outcome) -> Reply:
         """See `Coordinator.report`."""
         reply = self._coordinator.report(worker, lease, outcome)
+        if reply.kind == "store":
+            self._shelf.expect(lease, outcome.reward)
         self._wake()
         return await self._until_work(worker, reply)
 
@@ -108,6 +115,14 @@ class PolicyActor:
         """Where the populations stand, and why the search stopped (empty while it goes on)."""
         return self._coordinator.standings(), self._coordinator.stopped
 
+    async def offer_parent(self, lease: Lease, blob: Any) -> None:
+        """See `ParentShelf.offer`."""
+        await self._shelf.offer(lease, blob)
+
+    async def parent_ref(self, name: str) -> list[Any]:
+        """See `ParentShelf.ref_of`."""
+        return self._shelf.ref_of(name)
+
     async def _until_work(self, worker: WorkerId, reply: Reply) -> Reply:
         loop = asyncio.get_running_loop()
         end = loop.time() + LONG_POLL_S
@@ -120,5 +135,7 @@ class PolicyActor:
 
     def _wake(self) -> None:
         """Let every waiting call look again."""
+        populations = self._coordinator.populations
+        self._shelf.keep({name for name, one in populations.items() if not one.finished})
         self._changed.set()
         self._changed = asyncio.Event()

@@ -22,13 +22,10 @@ from lfs_ray.execution.journal import decode_entry, encode_entry, entry_name, ro
 from lfs_ray.search.messages import Checkpoint, Completed, Lease, Parent
 from lfs_ray.search.rounds import ClosedRound
 from lfs_ray.storage import Storage
-from lfs_ray.trials.committed import (
-    committed_rounds,
-    read_generations,
-    trials_folder,
-)
-from lfs_ray.trials.ownership import compacted_name, round_name, select, superseded
-from lfs_ray.trials.rounds import Round, encode_round, merge_rounds
+from lfs_ray.trials.committed import committed_rounds, trials_folder
+from lfs_ray.trials.compaction import compact
+from lfs_ray.trials.ownership import round_name
+from lfs_ray.trials.rounds import Round, encode_round
 
 _ROUND = re.compile(r"round-(\d+)-")
 _OWN = "own_checkpoints"
@@ -64,6 +61,7 @@ class RunFiles:
         self.compact_rounds = compact_rounds
         self._folder = f"populations/{population}"
         self._best: tuple[float, str] = (-math.inf, "")
+        self._closed = 0
         self._parents: dict[int, str] = {}
         self._last: set[str] = set()
         self.notices: list[str] = []
@@ -113,7 +111,7 @@ class RunFiles:
         self._note(closed.rows)
         self.tidy()
         if self.compact_rounds and (number + 1) % self.compact_rounds == 0:
-            self.compact()
+            compact(self.storage, self.population, self.generation, self.compact_rounds)
 
     def write_journal(self, completed: Completed) -> None:
         """Write a completed trial down; a failed one is not: a resume tries it again."""
@@ -182,29 +180,15 @@ class RunFiles:
             )
         return Parent(round=closed.number, member=member, checkpoint=checkpoint)
 
-    def compact(self) -> None:
-        """Join the committed rounds into one file, read it back, then remove the originals."""
-        folder = trials_folder(self.population)
-        names = self.storage.list(folder)
-        generations = read_generations(self.storage)
-        parts = select(names, generations, self.population)
-        merged = merge_rounds(
-            [(self.storage.read(f"{folder}/{name}"), first, last) for name, first, last in parts],
-            names=[self.storage.path(f"{folder}/{name}") for name, _, _ in parts],
-        )
-        path = f"{folder}/{compacted_name(parts[0][1], parts[-1][2], self.generation)}"
-        self.storage.write(path, merged)
-        if self.storage.read(path) != merged:
-            raise RunError(f"{path} must read back as it was written, it does not: check the disk")
-        for name in superseded(self.storage.list(folder), generations, self.population):
-            self.storage.delete(f"{folder}/{name}")
-
     def _note(self, rows: Sequence[Mapping[str, object]]) -> None:
         self._last = {str(row["checkpoint"]) for row in rows if row.get("checkpoint")}
         row = next(row for row in rows if row["selected"])
         name, reward = str(row["checkpoint"]), row["reward"]
         assert isinstance(reward, float)
-        self._parents[_integer(row["round"])] = name
+        self._closed = _integer(row["round"]) + 1
+        self._parents[self._closed - 1] = name
+        for number in sorted(self._parents)[: -max(self.keep_last, 1)]:
+            del self._parents[number]
         self._best = max(self._best, (reward, name), key=lambda pair: pair[0])
 
     def tidy(self) -> None:
@@ -214,13 +198,12 @@ class RunFiles:
         """
         if self._newest() != self.generation:
             return
-        parents = list(self._parents.values())[-max(self.keep_last, 1) :]
-        keep = {*parents, *self._last, self._best[1]}
+        keep = {*self._parents.values(), *self._last, self._best[1]}
         for folder in ("checkpoints", "journal"):
             for name in self.storage.list(f"{self._folder}/{folder}"):
                 path = f"{self._folder}/{folder}/{name}"
                 known = _ROUND.match(name)
-                if known and int(known[1]) < len(self._parents) and path not in keep:
+                if known and int(known[1]) < self._closed and path not in keep:
                     with contextlib.suppress(RunError):  # the next round's turn tries again
                         self.storage.delete(path)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from lfs_ray.config.sections import Config
 from lfs_ray.execution.blueprint import lengths
-from lfs_ray.execution.checkpoints import Checkpoints
+from lfs_ray.execution.checkpoints import Checkpoints, Exchange
 from lfs_ray.search.messages import Checkpoint, Lease, Outcome
 from lfs_ray.storage import Storage
 from lfs_ray.training.device import device_name
@@ -31,6 +31,10 @@ class TrialRunner:
         self.checkpoints = Checkpoints(storage, keep=max(_KEPT_STATES, len(config.populations)))
         self._material = material
         self._trainer: Trainer | None = None
+
+    def share_parents(self, exchange: Exchange) -> None:
+        """Take parents from the exchange where it has them."""
+        self.checkpoints.exchange = exchange
 
     @property
     def trainer(self) -> Trainer:

@@ -25,9 +25,10 @@ from lfs_ray.errors import ConfigError
 from lfs_ray.execution.cluster_view import ClusterView
 from lfs_ray.execution.connection import NAMESPACE
 from lfs_ray.execution.coordinator import Coordinator
+from lfs_ray.execution.parent_exchange import RunnerFactory, sharing, uses_object_store
 from lfs_ray.execution.policy_actor import PolicyActor
 from lfs_ray.execution.ray_desk import RayDesk
-from lfs_ray.execution.tune_worker import RunnerFactory, TuneWorker, remote_class
+from lfs_ray.execution.tune_worker import TuneWorker, remote_class
 from lfs_ray.storage import Storage
 
 HEAD = "node:__internal_head__"
@@ -163,13 +164,16 @@ def _start_actor(search: RaySearch) -> Any:
 
 
 def _fit(search: RaySearch, actor: Any, folder: str) -> None:
-    worker = search.config.worker
+    worker, num_workers = search.config.worker, count_workers(search.config)
+    parents, remote = search.config.storage.parents, search.storage.is_remote
+    shared = uses_object_store(parents, remote=remote, workers=num_workers)
+    make_runner = sharing(search.make_runner, actor) if shared else search.make_runner
     trainable = tune.with_parameters(
-        TuneWorker, actor=actor, make_runner=search.make_runner, heartbeat_s=worker.heartbeat_s
+        TuneWorker, actor=actor, make_runner=make_runner, heartbeat_s=worker.heartbeat_s
     )
     tuner = tune.Tuner(
         tune.with_resources(trainable, resources(worker)),
-        param_space={"worker": tune.grid_search(list(range(count_workers(search.config))))},
+        param_space={"worker": tune.grid_search(list(range(num_workers)))},
         tune_config=tune.TuneConfig(reuse_actors=False),
         run_config=tune.RunConfig(
             name="search",

@@ -12,19 +12,18 @@ import signal
 import socket
 import threading
 import uuid
-from collections.abc import Callable
 from typing import Any
 
 import ray
 from ray import tune
 
 from lfs_ray.errors import RunError
+from lfs_ray.execution.parent_exchange import RunnerFactory
 from lfs_ray.execution.pulse import Pulse
 from lfs_ray.execution.ray_desk import RayDesk
 from lfs_ray.execution.worker import Runner, trials
 from lfs_ray.search.messages import Checkpoint, Lease, Outcome, WorkerId
 
-RunnerFactory = Callable[[], Runner]
 _LAST = {tune.result.RESULT_DUPLICATE: True}
 """Says to Tune that this is no result of its own: loggers don't hear of it."""
 LEAVE_WITHIN_S = 10.0

@@ -83,6 +83,11 @@ class Storage:
         """Name of the folder: the last part of its path."""
         return last_part(self.path())
 
+    @property
+    def is_remote(self) -> bool:
+        """Whether it is object storage or another filesystem that only pyarrow opens."""
+        return not isinstance(self._files, LocalFiles)
+
     def path(self, name: str = "") -> str:
         """Full path of `name` for messages and for libraries that take a local path."""
         files = self._files

@@ -40,7 +40,7 @@ def encode(
     return pack_tensors(arrays, {_KEY: content})
 
 
-def decode(blob: bytes, *, name: str) -> tuple[Arrays, dict[str, object]]:
+def decode(blob: Part, *, name: str) -> tuple[Arrays, dict[str, object]]:
     """Arrays, which are read-only views of `blob`, and facts.
 
     Raises:

@@ -60,7 +60,7 @@ def pack_tensors(arrays: Arrays, metadata: Mapping[str, str]) -> list[Part]:
     return [start, *(whole[name].reshape(-1).view(np.uint8).data for name in order)]
 
 
-def unpack_tensors(blob: bytes) -> tuple[dict[str, npt.NDArray[np.generic]], dict[str, str]]:
+def unpack_tensors(blob: Part) -> tuple[dict[str, npt.NDArray[np.generic]], dict[str, str]]:
     """Arrays, which are read-only views of `blob`, and metadata.
 
     Raises:
@@ -71,7 +71,7 @@ def unpack_tensors(blob: bytes) -> tuple[dict[str, npt.NDArray[np.generic]], dic
     if len(blob) < start:
         raise ValueError(f"a header of {length} bytes must be there")
     try:
-        header = json.loads(blob[_ALIGNMENT:start])
+        header = json.loads(bytes(blob[_ALIGNMENT:start]))
         metadata = header.pop(_METADATA, {})
         arrays = {name: _view(blob, start, entry) for name, entry in header.items()}
     except (KeyError, TypeError, AttributeError) as error:
@@ -82,7 +82,7 @@ def unpack_tensors(blob: bytes) -> tuple[dict[str, npt.NDArray[np.generic]], dic
     return arrays, metadata
 
 
-def _view(blob: bytes, start: int, entry: Mapping[str, Any]) -> npt.NDArray[np.generic]:
+def _view(blob: Part, start: int, entry: Mapping[str, Any]) -> npt.NDArray[np.generic]:
     """One array of a file whose data begin at `start`."""
     dtype, shape, (first, end) = _DTYPES[entry["dtype"]], entry["shape"], entry["data_offsets"]
     count = math.prod(shape)

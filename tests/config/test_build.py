@@ -41,7 +41,7 @@ def test_missing_keys_come_from_the_base() -> None:
         (
             "[storage]\nqqqq = 3",
             "keys must be known, got storage.qqqq in x.toml: "
-            "valid here are keep_last, fsync, compact_rounds, retry_s",
+            "valid here are keep_last, parents, fsync, compact_rounds, retry_s",
         ),
         (
             "[search]\nmembers = 4.0",

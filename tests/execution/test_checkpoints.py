@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import hashlib
+import weakref
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from lfs_ray.execution.checkpoints import Checkpoints
 from lfs_ray.execution.run_files import checkpoint_name
 from lfs_ray.search.messages import Checkpoint, Lease, Parent
 from lfs_ray.storage import Storage
+from lfs_ray.training.tensor_bytes import Part
 
 ARRAYS = {"backbone.weight": np.arange(5, dtype=np.float32)}
 
@@ -121,3 +124,62 @@ def test_a_parent_of_another_size_is_refused(tmp_path: Path) -> None:
     wrong = replace(stored, size_bytes=stored.size_bytes + 1)
     with pytest.raises(RunError, match="restore it from a copy"):
         Checkpoints(storage, keep=2).load(parent_of(wrong))
+
+
+# ---- the exchange
+
+
+class Held:
+    """An exchange that holds what it is offered, or bytes of the test's choosing."""
+
+    def __init__(self, blob: bytes | None = None) -> None:
+        self.blob = blob
+        self.offered: list[str] = []
+
+    def offer(self, lease: Lease, parts: Sequence[Part]) -> None:
+        self.offered.append(checkpoint_name(lease))
+        self.blob = b"".join(parts)
+
+    def fetch(self, checkpoint: Checkpoint) -> Part | None:
+        return None if self.blob is None else memoryview(self.blob)
+
+
+def test_what_is_stored_is_offered_and_needs_no_file(tmp_path: Path) -> None:
+    storage, held = Storage(tmp_path), Held()
+    winner, other = Checkpoints(storage, keep=2), Checkpoints(storage, keep=2)
+    winner.exchange = other.exchange = held
+    stored = winner.store(lease_of(0), ARRAYS, {})
+    assert held.offered == [stored.name]
+    assert held.blob == storage.read(stored.name)
+    storage.delete(stored.name)
+    found = other.load(parent_of(stored))
+    np.testing.assert_array_equal(found["backbone.weight"], ARRAYS["backbone.weight"])
+    assert not found["backbone.weight"].flags.writeable
+
+
+@pytest.mark.parametrize("change", ["nothing", "cut off", "one bit"])
+def test_where_the_exchange_has_other_bytes_the_file_counts(tmp_path: Path, change: str) -> None:
+    storage = Storage(tmp_path)
+    stored = Checkpoints(storage, keep=2).store(lease_of(0), ARRAYS, {})
+    blob = bytearray(storage.read(stored.name))
+    blob[-1] ^= 1
+    others = {"nothing": None, "cut off": bytes(blob[:-1]), "one bit": bytes(blob)}
+    checkpoints = Checkpoints(storage, keep=2)
+    checkpoints.exchange = Held(others[change])
+    found = checkpoints.load(parent_of(stored))
+    np.testing.assert_array_equal(found["backbone.weight"], ARRAYS["backbone.weight"])
+
+
+def test_states_of_earlier_rounds_are_let_go(tmp_path: Path) -> None:
+    storage = Storage(tmp_path)
+    stored = [
+        Checkpoints(storage, keep=0).store(lease_of(number), ARRAYS, {}) for number in range(3)
+    ]
+    parents = [replace(parent_of(one), round=number) for number, one in enumerate(stored)]
+    checkpoints = Checkpoints(storage, keep=9)
+    first = weakref.ref(checkpoints.load(parents[0])["backbone.weight"])
+    second = weakref.ref(checkpoints.load(parents[1])["backbone.weight"])
+    assert first() is None
+    assert second() is not None
+    checkpoints.load(parents[1])
+    assert second() is not None

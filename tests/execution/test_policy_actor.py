@@ -36,6 +36,9 @@ class Calm:
     def restarted(self) -> bool:
         return False
 
+    def put(self, value: object) -> object:
+        return value
+
 
 def actor_of(runner: ScriptedRunner) -> PolicyActor:
     config, storage = config_of(LEARNS_ONLY), runner.storage

@@ -323,39 +323,24 @@ def test_commit_clears_the_journal_of_its_round(storage: Interrupted) -> None:
 # ---- compaction
 
 
-def test_compacted_rounds_read_the_same(storage: Interrupted) -> None:
-    plain = files_of(storage, start_generation(storage, ["p"]))
-    for number in range(3):
-        plain.commit(closed(storage, number, number / 7))
-    before = committed_rounds(storage, "p")
-    plain.compact()
-    folder = trials_folder("p")
-    assert storage.list(folder) == ["rounds-000000-000002.g000000.parquet"]
-    # Failed rows hold NaN, which equals nothing: text does.
-    assert repr(committed_rounds(storage, "p")) == repr(before)
-
-
 def test_every_nth_commit_compacts(storage: Interrupted) -> None:
     files = files_of(storage, start_generation(storage, ["p"]), compact_rounds=2)
     counts = []
     for number in range(5):
         files.commit(closed(storage, number))
         counts.append(len(storage.list(trials_folder("p"))))
-    assert counts == [1, 1, 2, 1, 2]
+    assert counts == [1, 1, 2, 2, 3]
     assert [one.number for one in committed_rounds(storage, "p")] == list(range(5))
 
 
-def test_originals_stay_when_the_compacted_file_is_not_what_was_written(tmp_path: Path) -> None:
-    class Forgetful(Storage):
-        def read(self, name: str) -> bytes:
-            return super().read(name)[: -1 if "rounds-" in name else None]
-
-    storage = Forgetful(tmp_path, fsync=False)
-    files = files_of(storage, start_generation(storage, ["p"]))
-    files.commit(closed(storage, 0))
-    with pytest.raises(RunError, match="must read back as it was written"):
-        files.compact()
-    assert len(storage.list(trials_folder("p"))) == 2
+def test_what_is_remembered_does_not_grow_with_the_rounds(storage: Interrupted) -> None:
+    files = files_of(storage, start_generation(storage, ["p"]), keep_last=3, compact_rounds=2)
+    sizes = []
+    for number in range(12):
+        files.commit(closed(storage, number, 1.0 / (1 + number)))
+        sizes.append(len(repr(vars(files))))
+    assert sizes[-1] < sizes[4] + 40  # less than a name
+    assert left(storage) == [0, 9, 10, 11]
 
 
 def test_start_of_a_trial_becomes_a_time_of_day(storage: Interrupted) -> None:
