@@ -76,6 +76,11 @@ class Nodes:
         self._cluster.remove_node(node, allow_graceful=False)
         return killed_s
 
+    def clear(self) -> None:
+        """Remove all nodes but the head."""
+        for node in list(self._cluster.worker_nodes):
+            self._cluster.remove_node(node, allow_graceful=False)
+
     def close(self) -> None:
         """End the cluster."""
         self._cluster.shutdown()

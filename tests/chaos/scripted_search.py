@@ -6,10 +6,9 @@ stores every trial, since its members keep weights and momentum of their own.
 
 from __future__ import annotations
 
-import functools
+import ctypes
 import hashlib
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -32,21 +31,26 @@ SCRIPT = Script(
 )
 
 
-def search_config(rounds: int, ray_address: str = "", **worker: float) -> Config:
-    """The configuration, resolved; compaction every fourth round."""
+def three_populations(rounds: int) -> dict[str, PopulationConfig]:
+    """One learns, one selects, and the members of one keep what is their own."""
     learns = {"policy": "reinforce", "members": 4, "rounds": rounds, "round_epochs": 0.5}
     selects = {"policy": "selection_only", "members": 3, "rounds": rounds, "seed": 9}
     own = {"policy": "reinforce", "members": 3, "rounds": rounds, "round_epochs": 1.0}
     compat = ("independent_init", "keep_momentum")
-    populations = {
+    return {
         "learns": PopulationConfig(search=SearchConfig(**learns)),
         "selects": PopulationConfig(search=SearchConfig(**selects)),
         "own": PopulationConfig(search=SearchConfig(compat=compat, **own)),
     }
+
+
+def search_config(
+    populations: dict[str, PopulationConfig], ray_address: str = "", **worker: float
+) -> Config:
+    """The configuration, resolved; compaction every fourth round."""
     config = config_of(populations, keep_last=2, compact_rounds=4)
-    times = {"heartbeat_s": 1.0, "lease_timeout_s": 20.0, **worker}
-    given = replace(config.worker, count=WORKERS, ray_address=ray_address, **times)
-    return replace(config, worker=given)
+    changed = {"count": WORKERS, "heartbeat_s": 1.0, "lease_timeout_s": 20.0, **worker}
+    return replace(config, worker=replace(config.worker, ray_address=ray_address, **changed))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +60,8 @@ class BlobRunner:
     storage: Storage
     pace_s: float = 0.0
     """Seconds that a trial takes at least."""
+    holds: bool = False
+    """No other thread of the process runs meanwhile."""
     script: Script = SCRIPT
 
     def train(self, lease: Lease) -> Outcome:
@@ -64,7 +70,8 @@ class BlobRunner:
             if parent is not None:
                 found = self.storage.read(parent.checkpoint.name)
                 assert found == blob_of(parent.checkpoint.digest), "not the parent's weights"
-        time.sleep(self.pace_s)
+        # A function of PyDLL keeps the interpreter, as a kernel that never lets go of it does.
+        ctypes.PyDLL(None).sleep(round(self.pace_s)) if self.holds else time.sleep(self.pace_s)
         outcome = self.script.outcome(lease)
         if outcome.error:
             raise ValueError(outcome.error.removeprefix("ValueError: "))
@@ -81,11 +88,6 @@ def blob_of(weights: str) -> bytes:
     """The checkpoint of weights with this digest: 4 KB to 1 MB."""
     size_bytes = 2 ** (12 + int(weights[:2], 16) % 9)
     return hashlib.shake_256(weights.encode()).digest(size_bytes)
-
-
-def runner_factory(storage: Storage, pace_s: float) -> Callable[[], BlobRunner]:
-    """What makes the runner in each worker's process."""
-    return functools.partial(BlobRunner, storage=storage, pace_s=pace_s)
 
 
 def run_alone(config: Config, folder: Path) -> Storage:

@@ -7,6 +7,7 @@ down, and until every population that was open has closed another round.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -105,12 +106,10 @@ class Siege:
                 times[0] = after_s
             return all(now.rounds[name] > before.rounds[name] for name in still_open)
 
-        try:
+        # Where the search comes to its end meanwhile, the next wait says so.
+        with contextlib.suppress(Over):
             self._wait(look)
             times[1] = time.time() - killed_s
-        except Over:
-            # The search's last round: it is closed.
-            self._over = True
         return times[0], times[1]
 
     # ---- kinds of kills
@@ -215,7 +214,7 @@ def shuffled_kills(kinds: list[str], draw: random.Random) -> list[Kill]:
     return [
         Kill(
             kind=kind,
-            trials=draw.randrange(12),
+            trials=1 + draw.randrange(12),
             delay_s=draw.uniform(0.0, 0.3),
             pick=draw.random(),
             hasty=draw.random() < 0.25,

@@ -6,10 +6,11 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from executor_cases import Result, results
-from scripted_search import run_alone, search_config
+from scripted_search import run_alone, search_config, three_populations
+from tiny_runs import write_config, write_faces
 from traps import Traps
 
 from lfs_ray.config.dump import dump_toml
@@ -20,6 +21,7 @@ from lfs_ray.trials.committed import committed_rounds, read_generations, trials_
 from lfs_ray.trials.ownership import select
 
 HERE = Path(__file__).parent
+REAL_TIMEOUT_S = 150.0
 
 
 @dataclass(frozen=True)
@@ -130,19 +132,54 @@ def differences(found: dict[object, object], wanted: dict[object, object]) -> li
     return [key for key in found.keys() | wanted.keys() if found.get(key) != wanted.get(key)]
 
 
+def scripted_target(
+    folder: Path, config: Config, pace_s: float, wait: Literal["sleep", "hold"] = "sleep"
+) -> Target:
+    """A scripted search in an empty folder."""
+    script, run_dir = str(HERE / "scripted_driver.py"), folder / "run"
+    Storage(run_dir, fsync=False).write("config.toml", dump_toml(config).encode())
+    return Target(folder, [script, str(run_dir), str(folder / "traps"), str(pace_s), wait])
+
+
 class ScriptedSearch:
     """The search without torch."""
 
     def __init__(self, folder: Path, *, rounds: int, pace_s: float) -> None:
-        self.rounds, self.pace_s = rounds, pace_s
-        alone = folder / "alone"
-        self.outcome = outcome_of(run_alone(search_config(rounds), alone), ())
+        self.populations, self.pace_s = three_populations(rounds), pace_s
+        alone = run_alone(search_config(self.populations), folder / "alone")
+        self.outcome = outcome_of(alone, ())
 
     def target(self, folder: Path, address: str) -> Target:
         """See `Reference`."""
-        script, pace = str(HERE / "scripted_driver.py"), str(self.pace_s)
-        target = Target(folder, [script, str(folder / "run"), str(folder / "traps"), pace])
-        config = search_config(self.rounds, address)
-        Storage(target.run_dir, fsync=False).write("config.toml", dump_toml(config).encode())
-        return target
+        return scripted_target(folder, search_config(self.populations, address), self.pace_s)
 
+
+class RealSearch:
+    """The command line with real training; its undisturbed run is serial."""
+
+    files = tuple(f"populations/main/{name}" for name in ("model.safetensors", "schedule.toml"))
+
+    def __init__(self, folder: Path, *, rounds: int) -> None:
+        self.rounds, self.faces = rounds, write_faces(folder)
+        alone = self._target(folder, executor="serial")
+        alone.start()
+        assert alone.driver is not None
+        assert alone.driver.wait(REAL_TIMEOUT_S) == 0, alone.log
+        self.outcome = alone.outcome()
+
+    def target(self, folder: Path, address: str) -> Target:
+        """See `Reference`."""
+        return self._target(folder, executor="ray", count=2, ray_address=address)
+
+    def _target(self, folder: Path, **worker: object) -> Target:
+        times = {"heartbeat_s": 1.0, "lease_timeout_s": 20.0}
+        file = write_config(
+            folder,
+            self.faces,
+            search={"members": 3, "rounds": self.rounds, "round_epochs": 8.0},
+            worker={**times, **worker},
+        )
+        run_dir, traps = str(folder / "run"), str(folder / "traps")
+        words = ["search", file, "--run-dir", run_dir, "--resume", "auto"]
+        script = str(HERE / "command_driver.py")
+        return Target(folder, [script, traps, *words], (*self.files, "results.csv"))

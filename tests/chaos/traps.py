@@ -30,9 +30,7 @@ class WritePoints(NamedTuple):
 
 
 WRITES = {
-    r"checkpoints/round-": WritePoints(
-        "reward-reported", "checkpoint-half", "stored-unconfirmed"
-    ),
+    r"checkpoints/round-": WritePoints("reward-reported", "checkpoint-half", "stored-unconfirmed"),
     r"journal/round-": WritePoints(before="journal-before", after="journal-after"),
     r"trials/round-": WritePoints("commit-before", "commit-half", "commit-after"),
     r"trials/rounds-": WritePoints(half="compaction-half", after="compaction-written"),
