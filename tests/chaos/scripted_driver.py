@@ -1,7 +1,8 @@
 """A driver of the scripted search as a process: `scripted_driver.py RUN_DIR TRAPS PACE_S WAIT`.
 
 Does what `lfs-ray search` does between its checks and its results, on the cluster that the run's
-config.toml names. WAIT is sleep or hold. Exit code 1 and a line where the search stops before its end.
+config.toml names. WAIT is sleep or hold. Exit code 1 and a line where the search stops before its
+end.
 """
 
 from __future__ import annotations
