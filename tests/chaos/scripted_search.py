@@ -17,6 +17,7 @@ from scripted_runner import NAN, RAISES, Script
 
 from lfs_ray.config.dump import dump_toml
 from lfs_ray.config.sections import Config, PopulationConfig, SearchConfig
+from lfs_ray.errors import RunError
 from lfs_ray.execution.coordinator import Coordinator
 from lfs_ray.execution.run_files import checkpoint_name, start_generation
 from lfs_ray.execution.serial import run_serial
@@ -68,14 +69,20 @@ class BlobRunner:
         """Read the parents, wait, and say what the script says."""
         for parent in (lease.parent, lease.momentum):
             if parent is not None:
-                found = self.storage.read(parent.checkpoint.name)
-                assert found == blob_of(parent.checkpoint.digest), "not the parent's weights"
+                self._check(parent.checkpoint)
         # A function of PyDLL keeps the interpreter, as a kernel that never lets go of it does.
         ctypes.PyDLL(None).sleep(round(self.pace_s)) if self.holds else time.sleep(self.pace_s)
         outcome = self.script.outcome(lease)
         if outcome.error:
             raise ValueError(outcome.error.removeprefix("ValueError: "))
         return outcome
+
+    def _check(self, wanted: Checkpoint) -> None:
+        try:
+            found = self.storage.read(wanted.name)
+        except OSError as error:
+            raise RunError(f"the parent {wanted.name} must be readable, it is not") from error
+        assert found == blob_of(wanted.digest), "these are not the parent's weights"
 
     def store(self, lease: Lease) -> Checkpoint:
         """Write bytes that depend on the weights alone."""

@@ -76,7 +76,7 @@ class Siege:
         except Over:
             self._mend()
         finally:
-            self._end_driver()
+            self.target.end()
         return left
 
     def _strike(self, kill: Kill, *, measured: bool) -> None:
@@ -201,12 +201,6 @@ class Siege:
         if self.add_node_s is not None:
             self.add_node_s = None
             self.nodes.add()
-
-    def _end_driver(self) -> None:
-        driver = self.target.driver
-        if driver is not None:
-            driver.kill()
-            driver.wait()
 
 
 def shuffled_kills(kinds: list[str], draw: random.Random) -> list[Kill]:

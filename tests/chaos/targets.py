@@ -70,6 +70,12 @@ class Target:
                 start_new_session=True,
             )
 
+    def end(self) -> None:
+        """Kill the driver if it still runs."""
+        if self.driver is not None:
+            self.driver.kill()
+            self.driver.wait()
+
     def progress(self) -> Progress:
         """How far the run is, by the names of its files."""
         storage, config = Storage(self.run_dir), self.config()
