@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from traps import Traps, delete_point, write_points
 
-from lfs_ray.storage import TEMPORARY, Buffer, Storage
+from lfs_ray.storage import Buffer, Storage
 
 
 class ChaosStorage(Storage):
@@ -30,9 +29,8 @@ class ChaosStorage(Storage):
         """Write, or end before it, in the middle of it or after it."""
         points = write_points(name)
         self.traps.spring(points.before)
-        path, content = Path(self.path(name)), b"".join(parts)
-        half = path.with_name(f"{TEMPORARY}chaos-{os.getpid()}")
-        self.traps.spring_after(points.half, half, content[: len(content) // 2])
+        half_bytes = sum(memoryview(part).nbytes for part in parts) // 2
+        self.traps.spring_within(points.half, half_bytes)
         size_bytes = super().write(name, *parts)
         self.traps.spring(points.after)
         return size_bytes

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from cluster_nodes import Nodes
 from targets import Progress, Target
-from traps import POINTS
+from traps import DEATHS, POINTS
 
 LOOK_EVERY_S = 0.02
 TIMEOUT_S = 150.0
@@ -192,7 +192,7 @@ class Siege:
             return
         if code == 0:
             raise Over
-        if code != -signal.SIGKILL:
+        if code not in DEATHS:
             self.endings.append(self.target.log.strip().splitlines()[-1])
             assert len(self.endings) < 10, self.endings
         self.target.start()

@@ -1,4 +1,4 @@
-"""Named points of a search at which a process ends itself by SIGKILL, and how they are armed.
+"""Named points of a search at which a process ends itself, and how they are armed.
 
 A trap is a file in a folder on the local disk. The process that comes to its point first takes
 it by a rename, writes down who it is and when, and does the deed. No hook in lfs_ray: the points
@@ -7,9 +7,11 @@ are names of files that are written or deleted (`chaos_storage`).
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import re
+import resource
 import signal
 import time
 import uuid
@@ -18,6 +20,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 DEEDS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
+DEATHS = (-signal.SIGKILL, -signal.SIGXFSZ)
+"""Exit codes of processes that ended at a point."""
 
 
 class WritePoints(NamedTuple):
@@ -83,15 +87,23 @@ class Traps:
         """Do the deed where this point is armed."""
         taken = self._take(point) if point else None
         if taken is not None:
-            self._end(point, taken)
+            self._note(point, taken)
+            os.kill(os.getpid(), DEEDS[taken.read_text()])
 
-    def spring_after(self, point: str, temporary: Path, content: bytes) -> None:
-        """The same with some content written first."""
+    def spring_within(self, point: str, size_bytes: int) -> None:
+        """The same after the next so many bytes that the process writes to a file.
+
+        The kernel ends a process at its limit of file size as suddenly as by SIGKILL, in the
+        middle of a write.
+        """
         taken = self._take(point) if point else None
-        if taken is not None:
-            temporary.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_bytes(content)
-            self._end(point, taken)
+        if taken is None:
+            return
+        self._note(point, taken)
+        # Python ignores the signal and sets handlers in its main thread only.
+        ctypes.CDLL(None).signal(signal.SIGXFSZ, signal.SIG_DFL)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, size_bytes))
 
     def hits(self) -> list[Hit]:
         """What was taken so far, in order of time."""
@@ -107,9 +119,8 @@ class Traps:
             return None
         return taken
 
-    def _end(self, point: str, taken: Path) -> None:
+    def _note(self, point: str, taken: Path) -> None:
         note = {"point": point, "pid": os.getpid(), "time_s": time.time()}
         unfinished = taken.with_suffix(".note")
         unfinished.write_text(json.dumps(note))
         os.replace(unfinished, Path(self.folder, "hit", f"{taken.name}.json"))
-        os.kill(os.getpid(), DEEDS[taken.read_text()])
