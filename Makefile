@@ -1,5 +1,5 @@
 # `make check` is what to run before a commit; `make ci` is what CI runs, from nothing.
-.PHONY: check format lint types test slow coverage docs ci
+.PHONY: check format lint types test slow chaos coverage docs ci
 
 check: lint types test
 
@@ -19,6 +19,9 @@ test:
 
 slow:
 	pytest -m slow
+
+chaos:
+	pytest -m chaos -s
 
 coverage:
 	pytest --cov=lfs_ray
