@@ -25,11 +25,14 @@ from ray.tune.progress_reporter import TrialProgressCallback
 from lfs_ray.config.machine import WorkerConfig
 from lfs_ray.config.sections import Config
 from lfs_ray.errors import ConfigError, RunError
+from lfs_ray.execution.admission import Admission
 from lfs_ray.execution.connection import NAMESPACE
 from lfs_ray.execution.coordinator import Coordinator
+from lfs_ray.execution.newcomers import watched_newcomers
 from lfs_ray.execution.policy_actor import PolicyActor
 from lfs_ray.execution.pulse import Pulse
 from lfs_ray.execution.ray_desk import RayDesk
+from lfs_ray.execution.search_end import SearchEnd
 from lfs_ray.execution.worker import Runner, work
 from lfs_ray.search.messages import Checkpoint, Lease, Outcome, WorkerId
 from lfs_ray.storage import Storage
@@ -136,11 +139,14 @@ def run_on_ray(search: RaySearch, watch: Callable[[RayDesk], Any]) -> str:
     """
     actor = _start_actor(search)
     desk = RayDesk(actor)
+    admission = Admission.of(search.config, search.storage, search.generation)
+    needed = resources(search.config.worker)
     try:
         with ExitStack() as stack:
             stack.enter_context(watch(desk))
+            stack.enter_context(watched_newcomers(admission, needed, search.tell))
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="lfs-ray-tune-"))
-            _fit(search, actor, folder)
+            _fit(search, actor, admission, folder)
         standings, stopped = desk.standings()
         if not stopped and any(one.round < one.rounds for one in standings):
             return "the search must reach its last round, its workers ended before: resume it"
@@ -172,10 +178,14 @@ def _start_actor(search: RaySearch) -> Any:
     return actor
 
 
-def _fit(search: RaySearch, actor: Any, folder: str) -> None:
+def _fit(search: RaySearch, actor: Any, admission: Admission, folder: str) -> None:
     worker = search.config.worker
     trainable = tune.with_parameters(
-        run_worker, actor=actor, make_runner=search.make_runner, heartbeat_s=worker.heartbeat_s
+        run_worker,
+        actor=actor,
+        make_runner=search.make_runner,
+        heartbeat_s=worker.heartbeat_s,
+        admission=admission,
     )
     tuner = tune.Tuner(
         tune.with_resources(trainable, resources(worker)),
@@ -187,6 +197,7 @@ def _fit(search: RaySearch, actor: Any, folder: str) -> None:
             failure_config=tune.FailureConfig(max_failures=-1),
             checkpoint_config=tune.CheckpointConfig(),
             callbacks=[_SilentProgress(), *search.callbacks],
+            stop=SearchEnd(actor),
             verbose=0,
         ),
     )
@@ -194,7 +205,11 @@ def _fit(search: RaySearch, actor: Any, folder: str) -> None:
 
 
 def run_worker(
-    config: dict[str, Any], actor: Any, make_runner: RunnerFactory, heartbeat_s: float
+    config: dict[str, Any],
+    actor: Any,
+    make_runner: RunnerFactory,
+    heartbeat_s: float,
+    admission: Admission,
 ) -> None:
     """One worker: a Tune function trainable."""
     worker = WorkerId(index=int(config["worker"]), incarnation=uuid.uuid4().hex)
@@ -204,6 +219,8 @@ def run_worker(
     # Without its desk a worker ends: one that raised would be started again, without end. The
     # driver, which asks the desk at the end, tells the user.
     with contextlib.suppress(RunError):
+        if not admission.wait(RayDesk(actor)):
+            return
         work(RayDesk(actor), runner, worker, _report)
 
 
