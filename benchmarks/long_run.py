@@ -32,7 +32,8 @@ from lfs_ray.config.machine import StorageConfig
 from lfs_ray.config.resolve import resolve
 from lfs_ray.config.sections import Config, SearchConfig
 from lfs_ray.execution.coordinator import Coordinator, Reply
-from lfs_ray.execution.run_files import checkpoint_name, start_generation
+from lfs_ray.execution.generations import start_generation
+from lfs_ray.execution.run_files import checkpoint_name
 from lfs_ray.search.messages import Checkpoint, Lease, Outcome, WorkerId
 from lfs_ray.storage import Storage
 from lfs_ray.trials.read import read_trials

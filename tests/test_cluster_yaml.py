@@ -56,6 +56,9 @@ def test_every_ray_process_asks_for_the_token_and_nothing_listens_outside() -> N
     starts = [command for command in commands if "ray start" in command]
     assert len(starts) == 2
     assert all("RAY_AUTH_MODE=token" in command for command in starts)
+    assert all("chmod 600 ~/.ray/auth_token;" in command for command in starts)
+    (shells,) = load()["head_setup_commands"]
+    assert "export RAY_AUTH_MODE=token" in shells
     assert "--dashboard-host=127.0.0.1" in prepared["head_start_ray_commands"][-1]
     assert "0.0.0.0" not in str(prepared)
     assert "~/.ray/auth_token" in prepared["file_mounts"]

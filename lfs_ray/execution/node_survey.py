@@ -152,6 +152,8 @@ def _look(storage: Storage, name: str, content: bytes) -> str:
                 return ""
         except OSError as error:
             reason = error.strerror or _reason(error)
+        except RunError as error:
+            return str(error)
         time.sleep(_LOOK_EVERY_S)
     return reason
 

@@ -20,6 +20,12 @@ PATIENCE_S = 600.0
 _FIRST_PAUSE_S = 0.1
 
 
+def is_over(answer: tuple[list[Standing], str]) -> bool:
+    """Whether a search with such standings is done or has stopped."""
+    standings, stopped = answer
+    return bool(stopped) or all(one.round >= one.rounds for one in standings)
+
+
 class RayDesk:
     """Calls of the policy actor.
 
@@ -62,6 +68,10 @@ class RayDesk:
         """See `PolicyActor.standings`."""
         standings: tuple[list[Standing], str] = self._call("standings")
         return standings
+
+    def is_over(self) -> bool:
+        """Whether the search is done or has stopped."""
+        return is_over(self.standings())
 
     def _reply(self, method: str, *args: object) -> Reply:
         reply = self._call(method, *args)

@@ -22,12 +22,15 @@ from ray.tune.progress_reporter import TrialProgressCallback
 from lfs_ray.config.machine import WorkerConfig
 from lfs_ray.config.sections import Config
 from lfs_ray.errors import ConfigError
+from lfs_ray.execution.admission import Admission
 from lfs_ray.execution.cluster_view import ClusterView
 from lfs_ray.execution.connection import NAMESPACE
 from lfs_ray.execution.coordinator import Coordinator
+from lfs_ray.execution.newcomers import watched_newcomers
 from lfs_ray.execution.parent_exchange import RunnerFactory, sharing, uses_object_store
 from lfs_ray.execution.policy_actor import PolicyActor
 from lfs_ray.execution.ray_desk import RayDesk
+from lfs_ray.execution.search_end import SearchEnd
 from lfs_ray.execution.tune_worker import TuneWorker, remote_class
 from lfs_ray.storage import Storage
 
@@ -127,11 +130,14 @@ def run_on_ray(search: RaySearch, watch: Callable[[RayDesk], Any]) -> str:
     """
     actor = _start_actor(search)
     desk = RayDesk(actor)
+    admission = Admission.of(search.config, search.storage, search.generation)
+    needed = resources(search.config.worker)
     try:
         with ExitStack() as stack:
             stack.enter_context(watch(desk))
+            stack.enter_context(watched_newcomers(admission, needed, search.tell))
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="lfs-ray-tune-"))
-            _fit(search, actor, folder)
+            _fit(search, actor, admission, folder)
         standings, stopped = desk.standings()
         if not stopped and any(one.round < one.rounds for one in standings):
             return "the search must reach its last round, its workers ended before: resume it"
@@ -163,13 +169,17 @@ def _start_actor(search: RaySearch) -> Any:
     return actor
 
 
-def _fit(search: RaySearch, actor: Any, folder: str) -> None:
+def _fit(search: RaySearch, actor: Any, admission: Admission, folder: str) -> None:
     worker, num_workers = search.config.worker, count_workers(search.config)
     parents, remote = search.config.storage.parents, search.storage.is_remote
     shared = uses_object_store(parents, remote=remote, workers=num_workers)
     make_runner = sharing(search.make_runner, actor) if shared else search.make_runner
     trainable = tune.with_parameters(
-        TuneWorker, actor=actor, make_runner=make_runner, heartbeat_s=worker.heartbeat_s
+        TuneWorker,
+        actor=actor,
+        make_runner=make_runner,
+        heartbeat_s=worker.heartbeat_s,
+        admission=admission,
     )
     tuner = tune.Tuner(
         tune.with_resources(trainable, resources(worker)),
@@ -181,6 +191,7 @@ def _fit(search: RaySearch, actor: Any, folder: str) -> None:
             failure_config=tune.FailureConfig(max_failures=-1),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             callbacks=[_SilentProgress(), _Mourner(actor), *search.callbacks],
+            stop=SearchEnd(actor),
             verbose=0,
         ),
     )

@@ -12,12 +12,14 @@ import signal
 import socket
 import threading
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 import ray
 from ray import tune
 
 from lfs_ray.errors import RunError
+from lfs_ray.execution.admission import Admission
 from lfs_ray.execution.parent_exchange import RunnerFactory
 from lfs_ray.execution.pulse import Pulse
 from lfs_ray.execution.ray_desk import RayDesk
@@ -44,9 +46,11 @@ class TuneWorker(tune.Trainable):
         actor: Any = None,
         make_runner: RunnerFactory | None = None,
         heartbeat_s: float = 0.0,
+        admission: Admission | None = None,
     ) -> None:
         """Start; Tune calls this once in each process."""
         assert make_runner is not None
+        assert admission is not None
         worker = this_worker(int(config["worker"]))
         self._on_end = signal.signal(signal.SIGTERM, lambda *_: _leave(actor, worker))
         # It restarts when it dies: a worker without a pulse would lose every longer trial.
@@ -54,7 +58,9 @@ class TuneWorker(tune.Trainable):
         pulse = remote_class(Pulse).options(**options)
         self._pulse = pulse.remote(actor, worker, os.getpid(), heartbeat_s)
         self._pulse.run.remote()
-        self._trials = trials(RayDesk(actor), _Pulsed(make_runner, self._pulse), worker)
+        self._trials = _trials(
+            admission, RayDesk(actor), _Pulsed(make_runner, self._pulse), worker
+        )
 
     def step(self) -> dict[str, Any]:
         """One trial; what Tune hears of it."""
@@ -69,6 +75,14 @@ class TuneWorker(tune.Trainable):
         """End; Tune calls this when the last step is done."""
         signal.signal(signal.SIGTERM, self._on_end)
         ray.kill(self._pulse)
+
+
+def _trials(
+    admission: Admission, desk: RayDesk, runner: Runner, worker: WorkerId
+) -> Iterator[tuple[Lease, Outcome]]:
+    """Trials of a worker whose node fits the run, from when it does."""
+    if admission.wait(desk):
+        yield from trials(desk, runner, worker)
 
 
 def this_worker(index: int) -> WorkerId:

@@ -18,7 +18,7 @@ from traps import Traps
 
 from lfs_ray.config.load import read_config
 from lfs_ray.errors import LfsRayError
-from lfs_ray.execution.run_files import start_generation
+from lfs_ray.execution.generations import start_generation
 from lfs_ray.execution.tune_run import RaySearch, connect, disconnect, run_on_ray
 
 

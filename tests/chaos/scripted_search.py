@@ -19,7 +19,8 @@ from lfs_ray.config.dump import dump_toml
 from lfs_ray.config.sections import Config, PopulationConfig, SearchConfig
 from lfs_ray.errors import RunError
 from lfs_ray.execution.coordinator import Coordinator
-from lfs_ray.execution.run_files import checkpoint_name, start_generation
+from lfs_ray.execution.generations import start_generation
+from lfs_ray.execution.run_files import checkpoint_name
 from lfs_ray.execution.serial import run_serial
 from lfs_ray.search.messages import Checkpoint, Lease, Outcome
 from lfs_ray.storage import Storage

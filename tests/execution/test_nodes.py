@@ -7,7 +7,10 @@ import functools
 import os
 import re
 import tempfile
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +28,12 @@ from executor_cases import (
     rows_by_trial,
 )
 from ray.cluster_utils import Cluster
-from scripted_runner import ScriptedRunner
+from scripted_runner import ScriptedRunner, trainings
+from slow_runner import slow
 from tiny_runs import lfs_ray, write_config, write_faces
 
 from lfs_ray.config.dump import dump_toml
+from lfs_ray.execution import newcomers
 from lfs_ray.execution.generations import start_generation
 from lfs_ray.execution.node_survey import check_nodes
 from lfs_ray.execution.tune_run import RaySearch, run_on_ray
@@ -47,7 +52,7 @@ def folder() -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def cluster(folder: Path, *disguises: dict[str, str], cpus: int = 1) -> Iterator[None]:
+def cluster(folder: Path, *disguises: dict[str, str]) -> Iterator[Cluster]:
     """A head where no worker fits and a node for each disguise, joined by this process."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_TMPDIR", str(folder))
@@ -56,15 +61,18 @@ def cluster(folder: Path, *disguises: dict[str, str], cpus: int = 1) -> Iterator
         try:
             nodes.add_node(num_cpus=0, include_dashboard=False)
             for disguise in disguises:
-                path = os.pathsep.join(
-                    [*disguise.get("path", "").split(), DISGUISE, os.environ["PYTHONPATH"]]
-                )
-                nodes.add_node(num_cpus=cpus, env_vars={**disguise, "PYTHONPATH": path})
+                join(nodes, disguise)
             ray.init(address=nodes.address, log_to_driver=False, logging_level="ERROR")
-            yield
+            yield nodes
         finally:
             ray.shutdown()
             nodes.shutdown()
+
+
+def join(nodes: Cluster, disguise: dict[str, str]) -> None:
+    """Add a node of one CPU."""
+    path = os.pathsep.join([*disguise.get("path", "").split(), DISGUISE, os.environ["PYTHONPATH"]])
+    nodes.add_node(num_cpus=1, env_vars={**disguise, "PYTHONPATH": path})
 
 
 def fake_torch(folder: Path) -> str:
@@ -130,3 +138,39 @@ def test_clock_of_a_node_that_is_days_off_changes_nothing(folder: Path) -> None:
     starts = sorted(row["started_at"].timestamp() for row in rows)  # type: ignore[attr-defined]
     assert starts[-1] - starts[0] > days_s / 2  # both clocks took part
     assert all(0.0 <= float(str(row["duration_s"])) < 60.0 for row in rows)
+
+
+def test_nodes_that_join_late_and_do_not_fit_stop_nobody(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(newcomers, "PERIOD_S", 1.0)
+    config = config_of(LEARNS_ONLY)
+    config = replace(config, worker=replace(config.worker, count=3))
+    storage = new_storage(folder, config)
+    told: list[str] = []
+    search = RaySearch(
+        config=config,
+        config_text=dump_toml(config),
+        epoch_images=EPOCH_IMAGES,
+        storage=storage,
+        generation=start_generation(storage, config.populations),
+        make_runner=functools.partial(
+            slow, script=FAULTLESS, storage=storage, marks=folder / "marks"
+        ),
+        tell=told.append,
+    )
+    with cluster(folder, {}) as nodes, ThreadPoolExecutor(1) as beside:
+        reason = beside.submit(run_on_ray, search, contextlib.nullcontext)
+        while not trainings(folder / "marks"):
+            assert not reason.done(), reason.result()
+            time.sleep(0.1)
+        join(nodes, {"DISGUISE_HIDES": str(folder / "run")})
+        join(nodes, {"DISGUISE_LACKS": "lfs_ray"})
+        assert reason.result() == ""
+    print(told)
+    assert results(config, storage) == reference(config, FAULTLESS)
+    assert len(told) == 2
+    assert sum("does not see what the driver writes to" in line for line in told) == 1
+    assert sum("has lfs_ray not installed" in line for line in told) == 1
+    assert all(line.endswith("; its workers wait, the others go on") for line in told)
+    assert {row["worker"] for row in rows_by_trial(config, storage).values()} == {"0"}
