@@ -28,8 +28,8 @@ def kinds_of(trainer: str, num_kills: int) -> list[str]:
     """What to kill: processes and points in turn, as many as asked for."""
     points = REAL_POINTS if trainer == "real" else [p for p in POINTS if p != ONLY_REAL]
     extra = [ONLY_REAL] if trainer == "real" else []
-    # Of processes three times as often as of points.
-    kinds = [*PROCESSES, *points, *extra, *PROCESSES, *points, *extra, *PROCESSES]
+    in_turn = [*PROCESSES, *points, *extra]
+    kinds = [*in_turn, *in_turn, *PROCESSES]
     return list(itertools.islice(itertools.cycle(kinds), num_kills))
 
 
@@ -75,9 +75,10 @@ class Campaign:
         """Lines of a table: a row a kind."""
         yield (
             f"{self.trainer}: {len(self.kills)} kills in {len(self.runs)} runs, each of "
-            f"{len(self.reference.outcome)} rows and weights"
+            f"{len(self.reference.outcome)} rows and weights; seconds from the kill until the next "
+            f"trial is complete, and until every population has closed a round: median / max"
         )
-        yield _row("killed", "planned", "hit", "next trial s", "next rounds s", "differ")
+        yield _row("killed", "planned", "hit", "a trial, s", "rounds, s", "differ")
         for kind in sorted({kill.kind for kill in self.kills}, key=[*PROCESSES, *POINTS].index):
             hit = self.strikes(kind)
             differ = sum(n for siege, n in self.runs if any(s.kind == kind for s in siege.strikes))

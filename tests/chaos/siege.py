@@ -84,10 +84,8 @@ class Siege:
         if not kill.hasty:
             self._wait(lambda: self.target.progress().trials >= base + kill.trials)
         self._wait(lambda: False, kill.delay_s, patient=False)
-        before = self.target.progress()
         killed_s = self._kill(kill)
-        if kill.kind in POINTS:
-            before = self.target.progress()
+        before = self.target.progress()
         self.strikes.append(Strike(kind=kill.kind))
         if measured:
             trial_s, rounds_s = self._recovery(before, killed_s)

@@ -27,7 +27,7 @@ pytestmark = [
 ]
 
 SEED = 16
-KILLS = {"scripted": 36, "real": 9}
+KILLS = {"scripted": 38, "real": 9}
 
 
 @pytest.fixture
