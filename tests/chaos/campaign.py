@@ -75,8 +75,8 @@ class Campaign:
         """Lines of a table: a row a kind."""
         yield (
             f"{self.trainer}: {len(self.kills)} kills in {len(self.runs)} runs, each of "
-            f"{len(self.reference.outcome)} rows and weights; seconds from the kill until the next "
-            f"trial is complete, and until every population has closed a round: median / max"
+            f"{len(self.reference.outcome)} rows and weights; seconds from the kill until "
+            f"a trial is complete and until every population has closed a round: median / max"
         )
         yield _row("killed", "planned", "hit", "a trial, s", "rounds, s", "differ")
         for kind in sorted({kill.kind for kill in self.kills}, key=[*PROCESSES, *POINTS].index):
