@@ -7,6 +7,7 @@ import os
 from traps import Traps, delete_point, write_points
 
 from lfs_ray.storage import Buffer, Storage
+from lfs_ray.storage.run_folder import RETRY_S
 
 
 class ChaosStorage(Storage):
@@ -14,16 +15,23 @@ class ChaosStorage(Storage):
 
     Args:
         url: local path.
-        fsync: as for `Storage`.
         traps: what may happen.
+        fsync, retry_s: as for `Storage`.
     """
 
-    def __init__(self, url: str | os.PathLike[str], *, fsync: bool = True, traps: Traps) -> None:
-        super().__init__(url, fsync=fsync)
+    def __init__(
+        self,
+        url: str | os.PathLike[str],
+        *,
+        traps: Traps,
+        fsync: bool = True,
+        retry_s: float = RETRY_S,
+    ) -> None:
+        super().__init__(url, fsync=fsync, retry_s=retry_s)
         self.traps = traps
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _reopen, (self.path(), self.fsync, self.traps)
+        return _reopen, (self.path(), self.fsync, self.patience.limit_s, self.traps)
 
     def write(self, name: str, *parts: Buffer) -> int:
         """Write, or end before it, in the middle of it or after it."""
@@ -41,5 +49,5 @@ class ChaosStorage(Storage):
         self.traps.spring(delete_point(name))
 
 
-def _reopen(url: str, fsync: bool, traps: Traps) -> ChaosStorage:
-    return ChaosStorage(url, fsync=fsync, traps=traps)
+def _reopen(url: str, fsync: bool, retry_s: float, traps: Traps) -> ChaosStorage:
+    return ChaosStorage(url, fsync=fsync, retry_s=retry_s, traps=traps)

@@ -18,8 +18,9 @@ from traps import Traps
 
 from lfs_ray.config.load import read_config
 from lfs_ray.errors import LfsRayError
+from lfs_ray.execution.connection import connect, disconnect
 from lfs_ray.execution.generations import start_generation
-from lfs_ray.execution.tune_run import RaySearch, connect, disconnect, run_on_ray
+from lfs_ray.execution.tune_run import RaySearch, run_on_ray
 
 
 def main(run_dir: str, traps: str, pace_s: str, wait: str) -> str:
