@@ -16,8 +16,7 @@ class ChaosStorage(Storage):
     Args:
         url: local path.
         traps: what may happen.
-        fsync: as for `Storage`.
-        retry_s: as for `Storage`.
+        fsync, retry_s: as for `Storage`.
     """
 
     def __init__(
@@ -51,4 +50,4 @@ class ChaosStorage(Storage):
 
 
 def _reopen(url: str, fsync: bool, retry_s: float, traps: Traps) -> ChaosStorage:
-    return ChaosStorage(url, traps=traps, fsync=fsync, retry_s=retry_s)
+    return ChaosStorage(url, fsync=fsync, retry_s=retry_s, traps=traps)
