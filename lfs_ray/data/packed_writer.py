@@ -22,7 +22,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Self
 
-import lmdb
 import numpy as np
 from numpy.typing import NDArray
 
@@ -40,7 +39,8 @@ from lfs_ray.data.packed_files import (
     write_labels,
     write_manifest,
 )
-from lfs_ray.data.shards import BLOCK_RECORDS, Block, Shard, ShardTotal, block_digest
+from lfs_ray.data.read_back import read_back
+from lfs_ray.data.shards import Block, Shard, ShardTotal
 from lfs_ray.data.store import LmdbStore
 from lfs_ray.errors import DataError
 
@@ -127,11 +127,11 @@ class PackedWriter:
 
     def _settle(self) -> None:
         """Wait until the shard that is being stored is on disk; errors of earlier ones."""
-        storing, self._storing = self._storing, None
-        if storing is not None:
-            start = self._list_end
-            self.shards.append(storing.result())
-            self._check_later(self.shards[-1], start)
+        if self._storing is not None:
+            shard, start = self._storing.result(), self._list_end
+            self._storing = None  # not before: an interrupt may come while this waits
+            self.shards.append(shard)
+            self._check_later(shard, start)
         for check in [check for check in self._checks if check.done()]:
             check.result()
             self._checks.remove(check)
@@ -150,11 +150,11 @@ class PackedWriter:
             OSError, lmdb.Error: The disk is full, or cannot be written.
         """
         self._settle()
+        list_file, table_file = self._folder / LIST_NAME, self._folder / INDEX_NAME
+        num_lines = write_table(list_file, table_file)
         for check in self._checks:
             check.result()
         self._checks.clear()
-        list_file, table_file = self._folder / LIST_NAME, self._folder / INDEX_NAME
-        num_lines = write_table(list_file, table_file)
         if not num_lines == len(self._lmdb) == self.num_images:
             raise DataError(
                 f"wrote {self.num_images} images, but read back {len(self._lmdb)} entries and "
@@ -208,26 +208,8 @@ class PackedWriter:
             start = shard.list_end
 
     def _check_later(self, shard: Shard, start: int) -> None:
-        self._checks.append(self._reader.submit(self._read_back, shard, start))
-
-    def _read_back(self, shard: Shard, start: int) -> None:
-        """Compare list and LMDB with the checksum of a shard."""
-        with (self._folder / LIST_NAME).open("rb") as file:
-            file.seek(start)
-            text = file.read(shard.list_end - start)
-        text = text if start else text.removeprefix(BYTE_ORDER_MARK)
-        lines = [line + b"\n" for line in text.split(b"\n")[:-1]]
-        total = hashlib.sha256()
-        for first in range(0, len(lines), BLOCK_RECORDS):
-            some = lines[first : first + BLOCK_RECORDS]
-            with self._lmdb.reading() as value_of:
-                values = b"".join(value_of(line.rpartition(b" ")[0]) or b"" for line in some)
-            total.update(block_digest(b"".join(some), (values,)))
-        if len(lines) != shard.images or total.hexdigest() != shard.sha256:
-            raise DataError(
-                f"images {shard.first} to {shard.first + shard.images - 1} were not read back as "
-                "they were written: the disk or its driver lost data"
-            )
+        list_file = self._folder / LIST_NAME
+        self._checks.append(self._reader.submit(read_back, shard, start, list_file, self._lmdb))
 
     def _append(self, file: BinaryIO, content: bytes) -> None:
         file.write(content)
@@ -236,7 +218,7 @@ class PackedWriter:
             os.fsync(file.fileno())
 
     def _close(self) -> None:
-        with suppress(DataError, OSError, lmdb.Error):  # the error that led here counts
+        with suppress(Exception):  # `finish` has settled: what led here else is raised already
             self._settle()
         self._disk.shutdown(wait=True)
         self._reader.shutdown(wait=True, cancel_futures=True)
