@@ -50,6 +50,12 @@ class Keys:
         start = int(self.ends[index - 1]) if index else 0
         return self.text[start : int(self.ends[index])]
 
+    def some(self, start: int, stop: int) -> list[bytes]:
+        """UTF-8 bytes of strings `start` to `stop` - 1; 0 <= start <= stop <= N."""
+        ends = self.ends[start:stop].tolist()
+        starts = [int(self.ends[start - 1]) if start else 0, *ends[:-1]]
+        return [self.text[first:last] for first, last in zip(starts, ends, strict=False)]
+
     def __getitem__(self, index: int) -> str:
         return self.encoded(index).decode()
 

@@ -10,7 +10,6 @@ import errno
 import os
 import shutil
 from collections.abc import Callable, Generator, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -122,28 +121,18 @@ def _fill(
     folder: Path, source: ImageSource, changes: ImageChanges, threads: int, watch: Watch | None
 ) -> dict[str, object]:
     """Pack what is not yet packed; the manifest."""
-    with PackedWriter(folder, durable=True) as writer:
-        try:
+    writer = PackedWriter(folder, durable=True)
+    try:
+        with writer:
             blocks = _blocks(source, changes, writer.num_images, threads, watch)
             with closing(blocks):
-                _add_all(writer, cut_shards(blocks))
+                for shard in cut_shards(blocks):
+                    writer.add(shard)
             return writer.finish(source.class_names, source.facts, changes.facts())
-        except BaseException:
-            if not writer.num_images:
-                discard(folder)
-            raise
-
-
-def _add_all(writer: PackedWriter, shards: Iterable[Sequence[Block]]) -> None:
-    """Write each shard while the next one is read."""
-    under_way: Future[None] | None = None
-    with ThreadPoolExecutor(1, thread_name_prefix="write") as pool:
-        for shard in shards:
-            if under_way is not None:
-                under_way.result()
-            under_way = pool.submit(writer.add, shard)
-        if under_way is not None:
-            under_way.result()
+    except BaseException:
+        if not writer.num_images:
+            discard(folder)
+        raise
 
 
 def _blocks(
@@ -156,13 +145,7 @@ def _blocks(
         records = source.read(first, min(first + BLOCK_RECORDS, total))
         return as_block([changes.apply(record) for record in records], num_classes)
 
-    parts = ordered_map(
-        load,
-        range(start, total, BLOCK_RECORDS),
-        threads=threads,
-        ahead=threads * _AHEAD_PER_THREAD,
-    )
-    with closing(parts):
+    with closing(_loaded(load, range(start, total, BLOCK_RECORDS), threads)) as parts:
         done = start
         if watch is not None:
             watch(done, total)
@@ -171,6 +154,18 @@ def _blocks(
             done += len(block.keys)
             if watch is not None:
                 watch(done, total)
+
+
+def _loaded(
+    load: Callable[[int], Block], starts: Iterable[int], threads: int
+) -> Generator[Block, None, None]:
+    """Blocks by their starts, in order.
+
+    One thread is the caller's own: two that take turns at the interpreter lock cost more.
+    """
+    if threads == 1:
+        return (load(first) for first in starts)
+    return ordered_map(load, starts, threads=threads, ahead=threads * _AHEAD_PER_THREAD)
 
 
 def _opened(

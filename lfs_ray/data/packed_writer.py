@@ -4,6 +4,10 @@ Data flow: shards of blocks -> here -> the files of `packed_files` in a folder o
 shard, in this order: lines of the list, a row of the journal, one LMDB transaction. The number of
 entries in the LMDB so tells which row of the journal is the last that counts, wherever a writer
 was killed.
+
+Images go into the open transaction block by block, on the thread that brings them, so that their
+memory is used again while the processor still has it at hand. Waiting for the disk is for another
+thread: meanwhile the blocks of the next shard are kept.
 """
 
 from __future__ import annotations
@@ -12,8 +16,9 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Self
 
@@ -34,7 +39,8 @@ from lfs_ray.data.packed_files import (
     write_labels,
     write_manifest,
 )
-from lfs_ray.data.shards import BLOCK_RECORDS, Block, Shard, block_digest, describe
+from lfs_ray.data.read_back import read_back
+from lfs_ray.data.shards import Block, Shard, ShardTotal
 from lfs_ray.data.store import LmdbStore
 from lfs_ray.errors import DataError
 
@@ -61,6 +67,8 @@ class PackedWriter:
         self._lmdb = GrowingLmdb(folder / LMDB_NAME, durable=durable)
         self._list = _opened(folder / LIST_NAME)
         self._journal = _opened(books / _JOURNAL_NAME)
+        self._disk = ThreadPoolExecutor(1, thread_name_prefix="write")
+        self._storing: Future[Shard] | None = None
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="verify")
         self._checks: list[Future[None]] = []
         self.shards: list[Shard] = []
@@ -81,22 +89,49 @@ class PackedWriter:
         """Images of whole shards."""
         return self.shards[-1].first + self.shards[-1].images if self.shards else 0
 
-    def add(self, blocks: Sequence[Block]) -> None:
-        """Write a shard: whole on disk when this returns, and read back soon after.
+    @property
+    def _list_end(self) -> int:
+        return self.shards[-1].list_end if self.shards else 0
+
+    def add(self, blocks: Iterable[Block]) -> None:
+        """Take the blocks of a shard; it is whole on disk, and read back, soon after.
 
         Raises:
             DataError: A key comes twice, or an earlier shard was not read back as written.
             OSError, lmdb.Error: The disk is full, or cannot be written.
         """
-        start = self.shards[-1].list_end if self.shards else 0
+        total = ShardTotal()
+        waiting: list[Block] = []
+        for block in blocks:
+            total.add(block)
+            waiting.append(block)
+            if self._storing is None or self._storing.done():
+                self._settle()
+                self._lmdb.put(waiting)
+                waiting.clear()
+        self._settle()
+        if waiting:
+            self._lmdb.put(waiting)
+        self._storing = self._disk.submit(self._store, total, self.num_images, self._list_end)
+
+    def _store(self, total: ShardTotal, first: int, start: int) -> Shard:
+        """Have a shard on disk, the transaction last: it says that all the rest is there."""
+        lines = total.lines()
         # The reader of a list takes off one byte order mark.
-        mark = BYTE_ORDER_MARK if not start and blocks[0].lines[:3] == BYTE_ORDER_MARK else b""
-        shard = describe(blocks, self.num_images, start + len(mark))
-        self._append(self._list, mark + b"".join(block.lines for block in blocks))
+        mark = BYTE_ORDER_MARK if not start and lines[:3] == BYTE_ORDER_MARK else b""
+        shard = total.shard(first, start + len(mark))
+        self._append(self._list, mark + lines)
         self._append(self._journal, json.dumps(shard.as_json()).encode() + b"\n")
-        self._lmdb.put(blocks)
-        self.shards.append(shard)
-        self._check_later(shard, start)
+        self._lmdb.commit()
+        return shard
+
+    def _settle(self) -> None:
+        """Wait until the shard that is being stored is on disk; errors of earlier ones."""
+        if self._storing is not None:
+            shard, start = self._storing.result(), self._list_end
+            self._storing = None  # not before: an interrupt may come while this waits
+            self.shards.append(shard)
+            self._check_later(shard, start)
         for check in [check for check in self._checks if check.done()]:
             check.result()
             self._checks.remove(check)
@@ -114,11 +149,12 @@ class PackedWriter:
                 was written.
             OSError, lmdb.Error: The disk is full, or cannot be written.
         """
+        self._settle()
+        list_file, table_file = self._folder / LIST_NAME, self._folder / INDEX_NAME
+        num_lines = write_table(list_file, table_file)
         for check in self._checks:
             check.result()
         self._checks.clear()
-        list_file, table_file = self._folder / LIST_NAME, self._folder / INDEX_NAME
-        num_lines = write_table(list_file, table_file)
         if not num_lines == len(self._lmdb) == self.num_images:
             raise DataError(
                 f"wrote {self.num_images} images, but read back {len(self._lmdb)} entries and "
@@ -157,7 +193,7 @@ class PackedWriter:
                 self.shards.append(Shard.from_json(json.loads(row)))
             except (ValueError, TypeError, KeyError, AttributeError):
                 break
-        list_end = self.shards[-1].list_end if self.shards else 0
+        list_end = self._list_end
         if self.num_images != stored or os.fstat(self._list.fileno()).st_size < list_end:
             raise DataError(
                 f"{self._folder} must hold what an interrupted packing left, its files do not fit "
@@ -172,26 +208,8 @@ class PackedWriter:
             start = shard.list_end
 
     def _check_later(self, shard: Shard, start: int) -> None:
-        self._checks.append(self._reader.submit(self._read_back, shard, start))
-
-    def _read_back(self, shard: Shard, start: int) -> None:
-        """Compare list and LMDB with the checksum of a shard."""
-        with (self._folder / LIST_NAME).open("rb") as file:
-            file.seek(start)
-            text = file.read(shard.list_end - start)
-        text = text if start else text.removeprefix(BYTE_ORDER_MARK)
-        lines = [line + b"\n" for line in text.split(b"\n")[:-1]]
-        total = hashlib.sha256()
-        for first in range(0, len(lines), BLOCK_RECORDS):
-            some = lines[first : first + BLOCK_RECORDS]
-            with self._lmdb.reading() as value_of:
-                values = [value_of(line.rpartition(b" ")[0]) for line in some]
-                total.update(block_digest(b"".join(some), (value or b"" for value in values)))
-        if len(lines) != shard.images or total.hexdigest() != shard.sha256:
-            raise DataError(
-                f"images {shard.first} to {shard.first + shard.images - 1} were not read back as "
-                "they were written: the disk or its driver lost data"
-            )
+        list_file = self._folder / LIST_NAME
+        self._checks.append(self._reader.submit(read_back, shard, start, list_file, self._lmdb))
 
     def _append(self, file: BinaryIO, content: bytes) -> None:
         file.write(content)
@@ -200,6 +218,9 @@ class PackedWriter:
             os.fsync(file.fileno())
 
     def _close(self) -> None:
+        with suppress(Exception):  # `finish` has settled: what led here else is raised already
+            self._settle()
+        self._disk.shutdown(wait=True)
         self._reader.shutdown(wait=True, cancel_futures=True)
         for file in (self._list, self._journal):
             file.close()

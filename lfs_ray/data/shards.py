@@ -11,6 +11,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 
 from lfs_ray.data import datum
 from lfs_ray.data.decode import image_size, refuse_cut_off
@@ -131,28 +132,52 @@ def checked_key(key: str) -> bytes:
 
 def cut_shards(
     blocks: Iterable[Block], *, max_records: int = SHARD_RECORDS, max_bytes: int = SHARD_BYTES
-) -> Iterator[list[Block]]:
-    """Consecutive blocks, ended by the one that reaches the number of records or bytes."""
-    shard: list[Block] = []
+) -> Iterator[Iterator[Block]]:
+    """Consecutive blocks, ended by the one that reaches the number of records or bytes.
+
+    The blocks of a shard come one by one and are not kept; take all of them before the next shard.
+    """
+    rest = iter(blocks)
+    for first in rest:
+        yield _one_shard(chain((first,), rest), max_records, max_bytes)
+
+
+def _one_shard(blocks: Iterable[Block], max_records: int, max_bytes: int) -> Iterator[Block]:
     num_records = num_bytes = 0
     for block in blocks:
-        shard.append(block)
         num_records += len(block.keys)
         num_bytes += sum(map(len, block.values))
+        yield block
         if num_records >= max_records or num_bytes >= max_bytes:
-            yield shard
-            shard, num_records, num_bytes = [], 0, 0
-    if shard:
-        yield shard
+            return
 
 
-def describe(blocks: Sequence[Block], first: int, list_start: int) -> Shard:
-    """What is known of a shard whose first image has place `first` in the set."""
-    sizes = sorted(frozenset[tuple[int, int]]().union(*(block.sizes_hw for block in blocks)))
-    return Shard(
-        first,
-        sum(len(block.keys) for block in blocks),
-        list_start + sum(len(block.lines) for block in blocks),
-        tuple(sizes[:_SIZES_KEPT]),
-        hashlib.sha256(b"".join(block.digest() for block in blocks)).hexdigest(),
-    )
+class ShardTotal:
+    """What is known of a shard while its blocks come; their images are not kept."""
+
+    def __init__(self) -> None:
+        self._images = 0
+        self._lines: list[bytes] = []
+        self._sizes_hw: set[tuple[int, int]] = set()
+        self._digest = hashlib.sha256()
+
+    def add(self, block: Block) -> None:
+        """Count in the next block."""
+        self._images += len(block.keys)
+        self._lines.append(block.lines)
+        self._sizes_hw |= block.sizes_hw
+        self._digest.update(block.digest())
+
+    def lines(self) -> bytes:
+        """Lines of the list so far."""
+        return b"".join(self._lines)
+
+    def shard(self, first: int, list_start: int) -> Shard:
+        """The shard, whose first image has place `first` in the set."""
+        return Shard(
+            first,
+            self._images,
+            list_start + sum(map(len, self._lines)),
+            tuple(sorted(self._sizes_hw)[:_SIZES_KEPT]),
+            self._digest.hexdigest(),
+        )

@@ -26,6 +26,9 @@ def test_keys_are_a_sequence_of_strings(some: list[str], more: list[str]) -> Non
     joined = Keys.join([one, two])
     assert list(joined) == some + more
     assert len(joined) == len(some) + len(more)
+    for start in range(len(joined) + 1):
+        codes = [key.encode() for key in (some + more)[start:-1]]
+        assert joined.some(start, max(start, len(joined) - 1)) == codes
 
 
 def test_lines(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from image_samples import encoded, pixels_of
 
 from lfs_ray.data.decode import decode_image
 from lfs_ray.data.pack import pack
+from lfs_ray.data.packing.folder import read_image_file
 from lfs_ray.data.shards import cut_shards
 from lfs_ray.data.sources import open_faces
 from lfs_ray.data.store import open_store
@@ -201,6 +202,13 @@ def test_an_image_that_is_cut_off_is_found_wherever_it_is(
     cut.write_bytes(cut.read_bytes()[:-40])
     with pytest.raises(DataError, match=r'"b/x101\.jpg": .*truncated.*: repair or remove it'):
         pack(class_folders, tmp_path / "set")
+
+
+@pytest.mark.parametrize("size", [0, 1, 5_000, 16_383, 16_384, 16_385, 278_528, 600_000])
+def test_an_image_file_is_read_whole(tmp_path: Path, size: int) -> None:
+    file = tmp_path / "x.jpg"
+    file.write_bytes(np.random.default_rng(0).bytes(size))
+    assert read_image_file(file) == file.read_bytes()
 
 
 def test_source_and_destination(class_folders: Path, tmp_path: Path) -> None:

@@ -27,7 +27,6 @@ from lfs_ray.data.packed_writer import PackedWriter
 from lfs_ray.data.shards import cut_shards
 from lfs_ray.data.store import open_store
 from lfs_ray.data.unfinished import unfinished_path
-from lfs_ray.data.writer import write_packed
 from lfs_ray.errors import DataError
 
 NUM_IMAGES = 230  # five shards of 40 and one of 30
@@ -102,7 +101,9 @@ PLACES: list[tuple[object, str, int]] = [
     (PackedWriter, "_append", 7),  # its journal
     (GrowingLmdb, "put", 0),
     (GrowingLmdb, "put", 3),
-    (GrowingLmdb, "put", 5),
+    (GrowingLmdb, "commit", 0),
+    (GrowingLmdb, "commit", 3),
+    (GrowingLmdb, "commit", 5),
     (packed_writer, "write_table", 0),
     (packed_writer, "write_manifest", 0),
     (packed_writer, "sync_files", 0),
@@ -140,7 +141,7 @@ def test_half_a_line_in_list_and_journal(tmp_path: Path, undisturbed: Path) -> N
     folder = tmp_path / "set"
 
     def killed() -> None:
-        dying(GrowingLmdb, "put", 3, after=False)
+        dying(GrowingLmdb, "commit", 3, after=False)
         go_on(folder)
 
     assert in_child(killed) == -signal.SIGKILL
@@ -153,7 +154,7 @@ def test_half_a_line_in_list_and_journal(tmp_path: Path, undisturbed: Path) -> N
 
 def test_what_is_whole_is_not_read_again(tmp_path: Path) -> None:
     def killed() -> None:
-        dying(GrowingLmdb, "put", 3, after=True)
+        dying(GrowingLmdb, "commit", 3, after=True)
         go_on(tmp_path / "set")
 
     in_child(killed)
@@ -256,27 +257,11 @@ def test_a_full_disk_that_lmdb_calls_an_input_output_error(
         go_on(tmp_path / "set")
 
 
-def test_a_disk_that_is_full_from_the_start(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The lock file of an LMDB is mapped into memory: without its blocks that is a bus error."""
-
-    def full(number: int, start: int, size: int) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(os, "posix_fallocate", full)
-    with pytest.raises(DataError, match=r"must have room .*it is full .*No space left"):
-        go_on(tmp_path / "set")
-    with pytest.raises(DataError, match=r"cannot be written .*No space left"):
-        write_packed(tmp_path / "other", [("a", b"", 0)], class_names=["a"], source={})
-
-
-def test_the_lock_file_is_on_the_disk(tmp_path: Path) -> None:
-    database = GrowingLmdb(tmp_path / "data.lmdb", durable=False)
-    found = (tmp_path / "data.lmdb-lock").stat()
-    database.close()
-    assert found.st_size == 1 << 14
-    assert found.st_blocks * 512 >= found.st_size
+def test_lock_file_of_an_earlier_version(begun: Path, undisturbed: Path) -> None:
+    """What it left is continued, and its lock file is no part of the set."""
+    (unfinished_path(begun) / "data.lmdb-lock").write_bytes(bytes(1 << 14))
+    go_on(begun)
+    assert_same(begun, undisturbed)
 
 
 def test_a_file_that_may_not_grow(tmp_path: Path, undisturbed: Path) -> None:
@@ -306,7 +291,7 @@ def begun(tmp_path: Path) -> Path:
     """A packing that was killed after its fourth shard."""
 
     def killed() -> None:
-        dying(GrowingLmdb, "put", 3, after=True)
+        dying(GrowingLmdb, "commit", 3, after=True)
         go_on(tmp_path / "set")
 
     in_child(killed)

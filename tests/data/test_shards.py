@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
@@ -11,7 +12,7 @@ from memory_source import some_records
 
 from lfs_ray.data import datum
 from lfs_ray.data.packing.source import Record
-from lfs_ray.data.shards import Block, Shard, as_block, checked_key, cut_shards, describe
+from lfs_ray.data.shards import Block, Shard, ShardTotal, as_block, checked_key, cut_shards
 from lfs_ray.errors import DataError
 
 
@@ -98,7 +99,8 @@ def blocks_of(sizes: list[int]) -> list[Block]:
 @given(st.lists(st.integers(1, 4)), st.integers(1, 9), st.integers(1, 60))
 def test_shards_end_where_they_must(sizes: list[int], max_records: int, max_bytes: int) -> None:
     blocks = blocks_of(sizes)
-    shards = list(cut_shards(blocks, max_records=max_records, max_bytes=max_bytes))
+    cut = cut_shards(blocks, max_records=max_records, max_bytes=max_bytes)
+    shards = [list(shard) for shard in cut]
     assert [block for shard in shards for block in shard] == blocks
     counts = [[len(block.keys) for block in shard] for shard in shards]
     for count in counts[:-1]:
@@ -110,16 +112,40 @@ def test_shards_end_where_they_must(sizes: list[int], max_records: int, max_byte
 
 def test_cutting_again_from_the_start_of_a_shard_gives_the_same_shards() -> None:
     blocks = blocks_of([3, 1, 2, 4, 4, 1, 1, 2])
-    shards = list(cut_shards(blocks, max_records=5, max_bytes=100))
+
+    def cut(blocks: list[Block]) -> list[list[Block]]:
+        return [list(shard) for shard in cut_shards(blocks, max_records=5, max_bytes=100)]
+
+    shards = cut(blocks)
     for place, _ in enumerate(shards):
         rest = [block for shard in shards[place:] for block in shard]
-        assert list(cut_shards(rest, max_records=5, max_bytes=100)) == shards[place:]
+        assert cut(rest) == shards[place:]
     assert all(one is not other for one, other in pairwise(shards))
+
+
+def test_blocks_of_a_shard_come_one_by_one() -> None:
+    taken: list[int] = []
+
+    def blocks() -> Iterator[Block]:
+        for number, block in enumerate(blocks_of([3, 1, 2])):
+            taken.append(number)
+            yield block
+
+    shards = cut_shards(blocks(), max_records=4, max_bytes=1000)
+    first = next(shards)
+    next(first)
+    assert taken == [0]
+    assert len(list(first)) == 1
+    assert taken == [0, 1]
 
 
 def test_description_of_a_shard() -> None:
     blocks = blocks_of([3, 1, 2])
-    shard = describe(blocks, 100, 1000)
+    total = ShardTotal()
+    for block in blocks:
+        total.add(block)
+    shard = total.shard(100, 1000)
+    assert total.lines() == b"".join(block.lines for block in blocks)
     digest = hashlib.sha256(b"".join(block.digest() for block in blocks)).hexdigest()
     assert shard == Shard(100, 6, 1024, ((1, 1), (1, 2)), digest)
     copy = Shard.from_json(

@@ -23,7 +23,8 @@ from lfs_ray.errors import DataError
 IMAGE_SUFFIXES = frozenset(
     (".bmp", ".gif", ".jpeg", ".jpg", ".jp2", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 )
-_READ_BYTES = 1 << 16
+_FIRST_BYTES = 1 << 14  # memory for this much is had and given back faster than for more
+_MORE_BYTES = 1 << 18
 
 
 class FolderSource:
@@ -54,11 +55,12 @@ class FolderSource:
 
     def read(self, start: int, stop: int) -> list[Record]:
         """Bytes of the image files, as they are; DataError names the file that cannot be read."""
+        root = os.fspath(self._root)
         records: list[Record] = []
-        for place in range(start, stop):
-            key = self._keys.encoded(place).decode("utf-8", "surrogateescape")
-            image = read_image_file(f"{self._root}/{key}")
-            records.append(Record(key, image, int(self.labels[place])))
+        labels = self.labels[start:stop].tolist()
+        for code, label in zip(self._keys.some(start, stop), labels, strict=True):
+            key = code.decode("utf-8", "surrogateescape")
+            records.append(Record(key, read_image_file(f"{root}/{key}"), label))
         return records
 
 
@@ -82,10 +84,13 @@ def read_image_file(path: str | Path) -> bytes:
 
 def _read_all(number: int) -> bytes:
     """Content of an open file; one system call for most images."""
-    parts = [os.read(number, _READ_BYTES)]
-    while len(parts[-1]) == _READ_BYTES:
-        parts.append(os.read(number, _READ_BYTES))
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+    first = os.read(number, _FIRST_BYTES)
+    if len(first) < _FIRST_BYTES:
+        return first
+    parts = [first]
+    while part := os.read(number, _MORE_BYTES):
+        parts.append(part)
+    return b"".join(parts)
 
 
 def _read_classes(
