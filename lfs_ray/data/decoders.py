@@ -76,14 +76,13 @@ class Decoders:
             indices = self._faces.joined_rows(indices)
         jobs: deque[Job] = deque()
         with self._lent_team() as team:
-            batches = team.open_stretch(Stretch(layout, colour, augment))
-            lending = Lending(batches, layout.num_slots)
+            lending = team.open_stretch(Stretch(layout, colour, augment))
             for number, start in enumerate(range(0, len(indices), batch_size)):
                 if len(jobs) == ahead:
                     yield _decoded(team, lending, jobs.popleft())
                 part = slice(start, start + batch_size)
-                job = Job(lending.take(), len(indices[part]), start)
-                batches.ask(job.slot, indices[part], flips[part])
+                slot = lending.take(indices[part], flips[part])
+                job = Job(slot, len(indices[part]), start)
                 team.ask(number, job)
                 jobs.append(job)
             while jobs:

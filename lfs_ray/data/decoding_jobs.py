@@ -13,11 +13,17 @@ from lfs_ray.data.shared_batches import Layout
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """What the batches of a stretch of the stream have in common; their memory follows it."""
+    """What the batches of a stretch of the stream have in common."""
 
     layout: Layout
     colour: str
     augment: AugmentedStream | None
+    new_memory: bool = True
+    """The descriptor of its memory follows; else it is that of the stretch before.
+
+    Memory costs as much as the decoding of hundreds of images: the system clears each page, and
+    each process finds it.
+    """
 
 
 @dataclass(frozen=True, slots=True)

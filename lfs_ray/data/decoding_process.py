@@ -51,9 +51,11 @@ def _answers(consumer: Connection) -> Iterator[Answer]:
     while True:
         message: Stretch | Job = consumer.recv()
         if isinstance(message, Stretch):
-            stretch, file = message, recv_handle(consumer)
-            batches = SharedBatches(file, stretch.layout)
-            os.close(file)
+            stretch = message
+            if stretch.new_memory:
+                file = recv_handle(consumer)
+                batches = SharedBatches(file, stretch.layout)
+                os.close(file)
         else:
             assert stretch is not None
             assert batches is not None

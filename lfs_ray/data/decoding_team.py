@@ -14,14 +14,14 @@ import sys
 import weakref
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import send_handle
 
 from lfs_ray.data.batch_pixels import LabelledImages
 from lfs_ray.data.decoding_jobs import Answer, Job, Stretch
-from lfs_ray.data.shared_batches import SharedBatches, shared_memory
+from lfs_ray.data.shared_batches import Lending, SharedBatches, shared_memory
 from lfs_ray.errors import DataError
 
 _PROGRAM = "lfs_ray.data.decoding_process"
@@ -39,6 +39,7 @@ class DecodingTeam:
     def __init__(self, faces: LabelledImages, num_processes: int) -> None:
         self._members: list[_Member] = []
         self._under_way: deque[_Member] = deque()
+        self._lending: Lending | None = None
         self.close = weakref.finalize(self, _end, self._members)
         """Ends the processes; `close.alive` tells whether that is still to come."""
         for _ in range(num_processes):
@@ -46,21 +47,27 @@ class DecodingTeam:
         for member in self._members:
             _tell(member, faces)
 
-    def open_stretch(self, stretch: Stretch) -> SharedBatches:
+    def open_stretch(self, stretch: Stretch) -> Lending:
         """Tell all of what comes, and give all its memory.
 
         Raises:
             DataError: There is not so much memory.
         """
+        if self._lending is not None and self._lending.serves(stretch.layout):
+            for member in self._members:
+                _tell(member, replace(stretch, new_memory=False))
+            return self._lending
+        self._lending = None
         file = shared_memory(stretch.layout)
         try:
             for member in self._members:
                 _tell(member, stretch)
                 with suppress(ConnectionError):
                     send_handle(member.socket, file, member.process.pid)
-            return SharedBatches(file, stretch.layout)
+            self._lending = Lending(SharedBatches(file, stretch.layout), stretch.layout)
         finally:
             os.close(file)
+        return self._lending
 
     def ask(self, number: int, job: Job) -> None:
         """Give batch `number` to the process whose turn it is."""
@@ -90,6 +97,8 @@ class DecodingTeam:
         """Wait until no job is under way; raises as `answer` does."""
         while self._under_way:
             self.answer()
+        if self._lending is not None:
+            self._lending.reclaim()
 
 
 @dataclass(frozen=True, slots=True)

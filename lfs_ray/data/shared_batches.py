@@ -62,11 +62,6 @@ class SharedBatches:
         start = slot * self._layout.slot_bytes
         return np.ndarray((count, side, side, 3), np.uint8, self._mapped, start)
 
-    def ask(self, slot: int, indices: NDArray[np.int64], flips: NDArray[np.bool_]) -> None:
-        """Write which images of a slot are wanted."""
-        asked_indices, asked_flips = self.question(slot, len(indices))
-        asked_indices[:], asked_flips[:] = indices, flips
-
     def question(self, slot: int, count: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Indices and flips of the first `count` images of a slot: they lie behind all pixels.
 
@@ -87,16 +82,27 @@ class Lending:
     so many that the next batch would have no slot, it gets a copy: any number can be kept.
     """
 
-    def __init__(self, batches: SharedBatches, num_slots: int) -> None:
+    def __init__(self, batches: SharedBatches, layout: Layout) -> None:
         self._batches = batches
-        self._free = deque(range(num_slots))
+        self._layout = layout
+        self._free = deque(range(layout.num_slots))
+        self._taken: set[int] = set()
 
-    def take(self) -> int:
-        """A free slot, to decode into."""
-        return self._free.popleft()
+    def serves(self, layout: Layout) -> bool:
+        """Whether another stretch of this layout can begin; one old batch may still be kept."""
+        return layout == self._layout and len(self._free) >= layout.num_slots - 1
+
+    def take(self, indices: NDArray[np.int64], flips: NDArray[np.bool_]) -> int:
+        """A free slot, to decode these images into."""
+        slot = self._free.popleft()
+        self._taken.add(slot)
+        asked_indices, asked_flips = self._batches.question(slot, len(indices))
+        asked_indices[:], asked_flips[:] = indices, flips
+        return slot
 
     def lend(self, slot: int, count: int) -> Pixels:
         """The pixels in a slot that was taken, for as long as the consumer keeps them."""
+        self._taken.remove(slot)
         images_BHWC = self._batches.images(slot, count)
         if not self._free:
             copied: Pixels = images_BHWC.copy()
@@ -104,6 +110,11 @@ class Lending:
             return copied
         weakref.finalize(images_BHWC, self._free.append, slot).atexit = False
         return images_BHWC
+
+    def reclaim(self) -> None:
+        """Take back what was taken and never lent; nobody may write there any more."""
+        self._free.extend(self._taken)
+        self._taken.clear()
 
 
 def shared_memory(layout: Layout) -> int:
