@@ -133,7 +133,10 @@ class FaceSet:
             for place, (store, index) in enumerate(zip(self.stores, self.indexes, strict=True)):
                 keys = index.each(rows[places == place])
                 streams.append(iter(opened.enter_context(store.encoded(keys))))
-            yield (next(streams[place]) for place in places.tolist())
+            if len(streams) == 1:  # the usual case, with one step less for each image
+                yield streams[0]
+            else:
+                yield (next(streams[place]) for place in places.tolist())
 
     def key(self, index: int) -> str:
         """Key of image `index` within its source."""

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 import lmdb
 import numpy as np
@@ -184,7 +184,8 @@ def _encoded(txn: lmdb.Transaction, key: bytes) -> memoryview | None:
         value = txn.get(key)
     except lmdb.Error:  # `image` says what is wrong with the key
         return None
-    return None if value is None else datum.encoded_part(memoryview(value))
+    # A transaction with buffers gives views, whatever its annotation says.
+    return None if value is None else datum.encoded_part(cast(memoryview, value))
 
 
 class NamedImages:
