@@ -1,18 +1,22 @@
 """How fast training gets its images: the loader, bare decoding, and a torch DataLoader.
 
-    python benchmarks/loader.py [--small] [--threads N] [--data PACKED] [--rounds N]
+    python benchmarks/loader.py [--small] [--threads N | --processes N] [--data PACKED]
+                                [--rounds N] [--only NAME ...]
 
 A packed set of 112x112 JPEGs is read once in the order of a training epoch, by
 
     bare      simplejpeg alone, on as many threads: bytes in memory, pixels dropped
-    loader    the batches that training gets: shuffled, mirrored, uint8, from the LMDB
+    bare by processes    the same in as many processes, between which there is no lock
+    loader    the batches that training gets: shuffled, mirrored, uint8, from the LMDB; decoded on
+              N threads, or in N processes (which stay from round to round, as in training)
     torch     DataLoader of two processes over the same LMDB, as in field_loader.py, mirrored
     float     the loader's batches made float32 and normalised on the CPU, as training does there
 
 and by the loader with each augmentation on for every fifth image. All run once in every round, in
 an order that changes; printed are medians of the rates and of the ratios within a round. Fails,
-at full size, below 0.85 of bare or 2 times torch. Memory is private memory (RssAnon) at its peak
-above that before, and of torch the sum of its processes.
+at full size, below 0.85 of bare (on threads) or 2 times torch. Memory is private memory (RssAnon)
+at its peak above that before, and of torch the sum of its processes; that of decoding processes
+isn't in it.
 """
 
 from __future__ import annotations
@@ -30,10 +34,12 @@ from pathlib import Path
 import psutil
 import simplejpeg
 import torch
+from bare_processes import BareProcesses
 from field_loader import field_loader
 
 from lfs_ray.config.sections import ModelConfig
 from lfs_ray.data.augment import Augmentation, AugmentedStream
+from lfs_ray.data.decoders import Decoders
 from lfs_ray.data.loader import Batch, batches
 from lfs_ray.data.sources import FaceSet, open_faces
 from lfs_ray.data.stream import stream_flips, stream_indices
@@ -67,9 +73,10 @@ Work = Callable[[], int]
 class Bench:
     """One set, and everything that reads it; each way of reading returns its number of images."""
 
-    def __init__(self, folder: str, num_images: int, threads: int) -> None:
-        self.threads = threads
+    def __init__(self, folder: str, num_images: int, threads: int, processes: int = 0) -> None:
+        self.threads = processes or threads
         self.faces: FaceSet = open_faces([folder])
+        self.decoders = Decoders(self.faces, processes) if processes else None
         self.order = stream_indices(SEED, len(self.faces), 0, num_images)
         self.flips = stream_flips(SEED, 0, num_images, 0.5)
         with self.faces.encoded(self.order) as blobs:
@@ -103,6 +110,7 @@ class Bench:
             size_px=SIZE_PX,
             threads=self.threads,
             augment=None if change is None else AugmentedStream(change, SEED, 0),
+            decoders=self.decoders,
         )
 
     def loader(self, change: Augmentation | None = None) -> int:
@@ -193,7 +201,12 @@ def loader_memory(bench: Bench) -> float:
 
 def report_memory(bench: Bench, ours_mb: float) -> None:
     batches_mb = (bench.threads + 3) * BATCH * SIZE_PX**2 * 3 / 2**20
-    helpers = psutil.Process().children(recursive=True)
+    helpers = [
+        process
+        for process in psutil.Process().children()
+        if "forkserver" in "".join(process.cmdline())
+        for process in process.children()
+    ]
     of_torch = sum(private_mb(process) for process in helpers)
     print(
         f"private memory: loader {ours_mb:.0f} MB with all four on, of which {batches_mb:.0f} MB "
@@ -205,7 +218,7 @@ def report(rates: dict[str, list[float]]) -> bool:
     """Print all rates; whether the bars are kept."""
     for name, values in rates.items():
         print(
-            f"  {name:16} {statistics.median(values):8.0f} images/s   "
+            f"  {name:17} {statistics.median(values):8.0f} images/s   "
             f"{ratio(rates, name, 'bare'):5.2f} of bare   {ratio(rates, name, 'torch'):5.2f} torch"
         )
     of_bare, of_torch = ratio(rates, "loader", "bare"), ratio(rates, "loader", "torch")
@@ -218,6 +231,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--small", action="store_true", help="1,024 images, three rounds")
     parser.add_argument("--threads", type=int, default=1, help="default 1, as for training")
+    parser.add_argument("--processes", type=int, default=0, help="decode in so many processes")
+    parser.add_argument("--only", nargs="*", help="ways to measure beside bare, loader and torch")
     parser.add_argument("--data", help="packed set of 112x112 JPEGs; default: synthetic faces")
     parser.add_argument("--rounds", type=int, help="rounds; default 11, small 3")
     options = parser.parse_args()
@@ -228,9 +243,11 @@ def main() -> None:
         data = options.data or str(Path(folder, "faces"))
         if not options.data:
             write_faces(data, num_images)
-        bench = Bench(data, num_images, options.threads)
+        bench = Bench(data, num_images, options.threads, options.processes)
+        by_processes = BareProcesses(data, SEED, num_images, bench.threads)
         ways: dict[str, Work] = {
             "bare": bench.bare,
+            "bare by processes": by_processes.decode,
             "loader": bench.loader,
             "torch": bench.field,
             "float": bench.as_float,
@@ -239,13 +256,18 @@ def main() -> None:
                 for name, change in CHANGES.items()
             },
         }
+        if options.only is not None:
+            kept_ways = {"bare", "bare by processes", "loader", "torch", *options.only}
+            ways = {name: work for name, work in ways.items() if name in kept_ways}
         ours_mb = loader_memory(bench)
         for work in ways.values():
             work()
+        where = f"{bench.threads} {'processes' if options.processes else 'threads'}"
         mean_kb = statistics.fmean(map(len, bench.blobs)) / 1024
-        print(f"{num_images} images of {mean_kb:.1f} KB, {options.threads} threads, {runs} rounds")
+        print(f"{num_images} images of {mean_kb:.1f} KB, {where}, {runs} rounds")
         kept = report(measure(ways, runs))
         report_memory(bench, ours_mb)
+        by_processes.close()
     if not kept and not options.small:
         sys.exit("a bar is not kept")
 

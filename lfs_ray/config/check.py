@@ -30,6 +30,7 @@ def check(config: Config) -> list[str]:
         _model(config.model),
         _optimizer(config.optimizer),
         _worker(config.worker),
+        _loader(config),
         _run_name(config.run.name),
     ):
         mistakes += section_mistakes
@@ -58,6 +59,15 @@ def _data(data: DataConfig) -> Iterator[str]:
         ("data.validation_images", data.validation_images),
         ("data.validation_pairs", data.validation_pairs),
     )
+
+
+def _loader(config: Config) -> Iterator[str]:
+    processes = config.worker.loader_processes
+    if processes > 0 and config.data.in_memory:
+        yield (
+            "worker.loader_processes must be 0 with data.in_memory, where a worker keeps what it "
+            f"decoded, got {processes}: leave one of them out"
+        )
 
 
 def _report(report: ReportConfig, where: str) -> Iterator[str]:

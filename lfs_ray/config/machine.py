@@ -23,6 +23,8 @@ class WorkerConfig:
     """GPUs Ray reserves for a worker, fractions allowed; None: 1 where Ray has any, else 0."""
     loader_threads: int = 1
     """Threads that decode images in a worker."""
+    loader_processes: int = 0
+    """Processes that decode instead, each on one core: faster than as many threads; 0: none."""
     ray_address: str = ""
     """Ray cluster to use; empty: a running one if there is one, else a new local one."""
     heartbeat_s: float = 5.0

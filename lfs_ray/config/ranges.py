@@ -128,6 +128,7 @@ RANGES: dict[type, dict[str, Range]] = {
         "cpus": POSITIVE,
         "gpus": NOT_NEGATIVE,
         "loader_threads": at_least(1),
+        "loader_processes": at_least(0),
         "heartbeat_s": POSITIVE,
         "lease_timeout_s": POSITIVE,
         "threads": at_least(1),

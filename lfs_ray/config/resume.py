@@ -26,6 +26,7 @@ FREE_KEYS = (
     "worker.cpus",
     "worker.gpus",
     "worker.loader_threads",
+    "worker.loader_processes",
     "worker.ray_address",
     "worker.heartbeat_s",
     "worker.lease_timeout_s",

@@ -7,7 +7,7 @@ broken, goes through `image`, which knows every format and names what it refuses
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Protocol, runtime_checkable
 
@@ -39,7 +39,7 @@ class EncodedImages(Protocol):
 
     def encoded(
         self, indices: NDArray[np.int64]
-    ) -> AbstractContextManager[Sequence[memoryview | None]]:
+    ) -> AbstractContextManager[Iterable[memoryview | None]]:
         """Encoded image of each index, valid inside of the context; None: only `image` can."""
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import overload
 
 import numpy as np
@@ -89,6 +89,17 @@ class FaceSet:
             num_classes=len(chosen),
         )
 
+    def unlabelled(self) -> FaceSet:
+        """The images of the joined sources, by `joined_rows`, without their labels.
+
+        It only decodes, and takes no memory for each image where it is sent.
+        """
+        return replace(self, rows=None, labels=np.empty(0, np.int64), num_classes=0)
+
+    def joined_rows(self, indices: NDArray[np.integer]) -> NDArray[np.int64]:
+        """Place of each image of `indices` in the joined sources."""
+        return np.asarray(indices if self.rows is None else self.rows[indices], np.int64)
+
     def people(self) -> frozenset[str]:
         """Names of the people: of each class the folder of its first image, where it has one."""
         first = np.full(self.num_classes, -1, np.int64)
@@ -109,8 +120,10 @@ class FaceSet:
         return self.stores[place].image(self.indexes[place].encoded(row).decode(), colour)
 
     @contextmanager
-    def encoded(self, indices: NDArray[np.int64]) -> Iterator[list[memoryview | None]]:
+    def encoded(self, indices: NDArray[np.int64]) -> Iterator[Iterator[memoryview | None]]:
         """Encoded image of each of `indices`, not copied, to be read inside of the context.
+
+        Each is looked up when it is taken: all at once would hold the interpreter too long.
 
         None stands for what only `image` reads or refuses: a missing key, raw planes.
         """
@@ -120,7 +133,10 @@ class FaceSet:
             for place, (store, index) in enumerate(zip(self.stores, self.indexes, strict=True)):
                 keys = index.each(rows[places == place])
                 streams.append(iter(opened.enter_context(store.encoded(keys))))
-            yield [next(streams[place]) for place in places.tolist()]
+            if len(streams) == 1:  # the usual case, with one step less for each image
+                yield streams[0]
+            else:
+                yield (next(streams[place]) for place in places.tolist())
 
     def key(self, index: int) -> str:
         """Key of image `index` within its source."""
@@ -189,7 +205,8 @@ class FaceSet:
 
     def _place_of(self, index: int) -> tuple[int, int]:
         """Source of an image, and its line in that."""
-        row = range(len(self))[index] if self.rows is None else int(self.rows[index])
+        num_rows = sum(source.images for source in self.table)
+        row = range(num_rows)[index] if self.rows is None else int(self.rows[index])
         for place, source in enumerate(self.table):
             if row < source.images:
                 return place, row
@@ -200,7 +217,7 @@ class FaceSet:
         self, indices: NDArray[np.integer]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Source of each image, and its line in that."""
-        rows = np.asarray(indices if self.rows is None else self.rows[indices], np.int64)
+        rows = self.joined_rows(indices)
         ends = np.cumsum([source.images for source in self.table])
         places = np.searchsorted(ends, rows, side="right")
         return places, rows - np.append(0, ends)[places]

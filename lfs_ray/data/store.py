@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 import lmdb
 import numpy as np
@@ -127,21 +127,16 @@ class LmdbStore:
             raise DataError(f'image "{key}" in {self.path}: {error}') from None
 
     @contextmanager
-    def encoded(self, keys: Iterable[bytes]) -> Iterator[list[memoryview | None]]:
+    def encoded(self, keys: Iterable[bytes]) -> Iterator[Iterator[memoryview | None]]:
         """Encoded image of each key (UTF-8), not copied: it lies in the LMDB's memory map.
+
+        Each is looked up when it is taken.
 
         None stands for what `image` has to look at: no such key, raw planes, an unusual record.
         Images may be read inside of the context.
         """
-        images: list[memoryview | None] = []
         with self._environment().begin(buffers=True) as txn:
-            for key in keys:
-                try:
-                    value = txn.get(key)
-                except lmdb.Error:  # `image` says what is wrong with the key
-                    value = None
-                images.append(None if value is None else datum.encoded_part(value))
-            yield images
+            yield (_encoded(txn, key) for key in keys)
 
     def missing(self, keys: Iterator[str]) -> list[str]:
         """Those of `keys` without a record, in their order; a million keys a second or two."""
@@ -182,6 +177,15 @@ class LmdbStore:
             return datum.decode(value)
         except DataError as error:
             raise DataError(f'record "{key}" of {self.path}: {error}') from None
+
+
+def _encoded(txn: lmdb.Transaction, key: bytes) -> memoryview | None:
+    try:
+        value = txn.get(key)
+    except lmdb.Error:  # `image` says what is wrong with the key
+        return None
+    # A transaction with buffers gives views, whatever its annotation says.
+    return None if value is None else datum.encoded_part(cast(memoryview, value))
 
 
 class NamedImages:

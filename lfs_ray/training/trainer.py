@@ -14,6 +14,7 @@ from lfs_ray.config.sections import Config, LossConfig
 from lfs_ray.data.augment import Augmentation, AugmentedStream
 from lfs_ray.data.batch_pixels import LabelledImages
 from lfs_ray.data.decoded import DecodedImages
+from lfs_ray.data.decoders import Decoders
 from lfs_ray.data.loader import Batch, batches
 from lfs_ray.data.stream import stream_flips, stream_indices
 from lfs_ray.losses.contract import ClassifierLoss
@@ -80,6 +81,8 @@ class Trainer:
         self._images: LabelledImages = (
             DecodedImages(material.faces, size_px=size_px) if keep else material.faces
         )
+        processes = config.worker.loader_processes
+        self._decoders = Decoders(self._images, processes) if processes else None
 
     def train(
         self, spec: TrialSpec, parent: Arrays | None, *, parent_name: str = ""
@@ -171,6 +174,7 @@ class Trainer:
             threads=config.worker.loader_threads,
             max_bad_images=config.data.max_bad_images,
             augment=self._augmented(spec, config),
+            decoders=self._decoders,
         )
 
     def _augmented(self, spec: TrialSpec, config: Config) -> AugmentedStream | None:

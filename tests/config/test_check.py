@@ -70,6 +70,15 @@ def test_the_defaults_can_be_used() -> None:
             "lower the first or raise the second",
         ),
         (
+            {"worker": {"loader_processes": 2}, "data": {"in_memory": True}},
+            "worker.loader_processes must be 0 with data.in_memory, where a worker keeps what it "
+            "decoded, got 2: leave one of them out",
+        ),
+        (
+            {"worker": {"loader_processes": -1}},
+            "worker.loader_processes must be at least 0, got -1: raise it",
+        ),
+        (
             {"worker": {"gpus": 1.5}},
             "worker.gpus must be whole above 1, got 1.5: "
             "share one GPU by a fraction below 1, or take whole ones",

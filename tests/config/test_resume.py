@@ -15,9 +15,8 @@ from lfs_ray.config.values import optional_of
 ADVICE = "restore it, or start a new run"
 CONSTANT = {"optimizer": {"schedule": "constant"}}
 FREE_WORKER_KEYS = {
-    "executor", "count", "cpus", "gpus", "loader_threads", "ray_address", "heartbeat_s",
-    "backup_trials",
-    "lease_timeout_s",
+    "executor", "count", "cpus", "gpus", "loader_threads", "loader_processes", "ray_address",
+    "heartbeat_s", "lease_timeout_s", "backup_trials",
 }  # fmt: skip
 OTHER = {int: 10**6, float: 0.123, bool: None, str: "other"}
 

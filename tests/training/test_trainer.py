@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from tiny_runs import EPOCH_IMAGES, tiny_config
@@ -190,10 +192,32 @@ def test_a_searched_loss_is_built_from_theta_in_its_space(trainer: Trainer) -> N
     assert built.shift == pytest.approx(16.0 * 0.2)
 
 
-def test_decoded_once_or_every_time_trains_the_same(faces: str, material: Material) -> None:
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"data": {"in_memory": True}},
+        {"worker": {"loader_threads": 3}},
+        {"worker": {"loader_processes": 2}},
+    ],
+)
+def test_wherever_images_are_decoded_trains_the_same(
+    faces: str, material: Material, other: dict[str, Any]
+) -> None:
     weights = []
-    for in_memory in (False, True):
-        trainer = Trainer(tiny_config(faces, data={"in_memory": in_memory}), material)
-        trainer.train(SPEC, None)
+    for changed in ({}, other):
+        trainer = Trainer(tiny_config(faces, **changed), material)
+        for first_image in (0, 24):
+            trainer.train(replace(SPEC, first_image=first_image), None)
         weights.append(trainer.arrays())
     assert all(np.array_equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_the_configured_processes_decode(faces: str, material: Material) -> None:
+    others = psutil.Process().children()
+    trainer = Trainer(tiny_config(faces, worker={"loader_processes": 2}), material)
+    for _ in range(2):
+        trainer.train(SPEC, None)
+    ours = [process for process in psutil.Process().children() if process not in others]
+    assert len(ours) == 2
+    del trainer
+    assert not psutil.wait_procs(ours, 20)[1]
