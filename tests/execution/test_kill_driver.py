@@ -1,7 +1,7 @@
-"""Kill -9 of the driver at ten seeded instants, each followed by `--resume must`.
+"""Kill -9 of the driver at seeded instants, each followed by `--resume must`.
 
 Real training through the command line. The trial table's result columns and the final weights
-must be bit for bit those of a run to which nothing happened.
+must be bit for bit those of a run to which nothing happened. On Ray the chaos suite kills more.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from lfs_ray.storage import Storage
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
-ROUNDS, MEMBERS, KILLS = 5, 3, 10
+ROUNDS, MEMBERS = 5, 3
+KILLS = {"serial": 10, "ray": 3}
 MODEL = "populations/main/model.safetensors"
 
 
@@ -73,10 +74,10 @@ def outcome(run: KilledRun) -> tuple[object, bytes]:
     return results(config, storage), storage.read(MODEL)
 
 
-def instants(seed: int) -> list[Instant]:
-    """Ten instants over the run; those that are past already come soon after the start."""
+def instants(seed: int, kills: int) -> list[Instant]:
+    """Instants over the run; those that are past already come soon after the start."""
     draw = random.Random(seed)
-    trials = sorted(draw.sample(range(ROUNDS * MEMBERS), KILLS))
+    trials = sorted(draw.sample(range(ROUNDS * MEMBERS), kills))
     return [Instant(trials=number, delay_s=draw.uniform(0.0, 0.4)) for number in trials]
 
 
@@ -88,11 +89,11 @@ def test_run_killed_again_and_again_equals_the_undisturbed(
 ) -> None:
     run = run_of(folder, faces, executor)
     hits, family = 0, []
-    for number, instant in enumerate(instants(seed=2007)):
+    for number, instant in enumerate(instants(2007, KILLS[executor])):
         active, processes = run.kill_at(instant, *(["--resume", "must"] if number else []))
         hits += active
         family += processes
     run.finish("--resume", "must")
-    assert hits >= 6
+    assert hits >= 0.6 * KILLS[executor]
     assert outcome(run) == outcome(undisturbed)
     assert left_after(family) == []
