@@ -40,48 +40,53 @@ class Campaign:
     trainer: str
     reference: Reference
     kills: list[Kill]
-    runs: list[tuple[Siege, int]] = field(default_factory=list)
-    """Each with the number of pieces that differ from the undisturbed run."""
+    sieges: list[Siege] = field(default_factory=list)
+    """The runs."""
 
     def wage(self, nodes: Nodes, folder: Path) -> None:
         """Run after run until every kill has hit."""
         left, size = list(self.kills), KILLS_PER_RUN[self.trainer]
         most = RUNS_MAX * -(-len(left) // size)
         while left:
-            assert len(self.runs) < most, f"{left} hit nothing in {most} runs"
+            assert len(self.sieges) < most, f"{left} hit nothing in {most} runs"
             batch, left = _in_order(left[:size]), left[size:]
-            own = folder / f"{self.trainer}-{len(self.runs)}"
+            own = folder / f"{self.trainer}-{len(self.sieges)}"
             own.mkdir()
             siege = Siege(self.reference.target(own, nodes.address), nodes)
+            self.sieges.append(siege)
             left = siege.run(batch) + left
             found = differences(siege.target.outcome(), self.reference.outcome)
-            self.runs.append((siege, len(found)))
+            siege.num_differences = len(found)
 
     @property
     def num_differences(self) -> int:
         """Pieces of all runs that differ."""
-        return sum(number for _, number in self.runs)
+        return sum(siege.num_differences for siege in self.sieges)
 
     @property
     def endings(self) -> list[str]:
         """Last words of drivers that ended by themselves."""
-        return [words for siege, _ in self.runs for words in siege.endings]
+        return [words for siege in self.sieges for words in siege.endings]
 
     def strikes(self, kind: str) -> list[Strike]:
         """The kills of a kind that hit."""
-        return [one for siege, _ in self.runs for one in siege.strikes if one.kind == kind]
+        return [one for siege in self.sieges for one in siege.strikes if one.kind == kind]
 
     def table(self) -> Iterator[str]:
         """Lines of a table: a row a kind."""
         yield (
-            f"{self.trainer}: {len(self.kills)} kills in {len(self.runs)} runs, each of "
+            f"{self.trainer}: {len(self.kills)} kills in {len(self.sieges)} runs, each of "
             f"{len(self.reference.outcome)} rows and weights; seconds from the kill until "
             f"a trial is complete and until every population has closed a round: median / max"
         )
         yield _row("killed", "planned", "hit", "a trial, s", "rounds, s", "differ")
         for kind in sorted({kill.kind for kill in self.kills}, key=[*PROCESSES, *POINTS].index):
             hit = self.strikes(kind)
-            differ = sum(n for siege, n in self.runs if any(s.kind == kind for s in siege.strikes))
+            differ = sum(
+                siege.num_differences
+                for siege in self.sieges
+                if any(strike.kind == kind for strike in siege.strikes)
+            )
             yield _row(
                 kind,
                 sum(kill.kind == kind for kill in self.kills),

@@ -14,8 +14,6 @@ import pytest
 from ray.cluster_utils import Cluster
 
 TESTS = Path(__file__).resolve().parents[1]
-OTHERS = ("IDLE", "PolicyActor", "Pulse", "DashboardAgent", "RuntimeEnvAgent")
-"""Ray's processes that are no workers of a search."""
 MEMORY_BYTES = 80 * 2**20
 
 
@@ -51,16 +49,11 @@ class Nodes:
 
     def policy_actors(self) -> list[psutil.Process]:
         """Processes of policy actors."""
-        return [one for one in self._started() if title_of(one).startswith("ray::PolicyActor")]
+        return self._entitled("ray::PolicyActor")
 
     def workers(self) -> list[psutil.Process]:
         """Processes of workers of searches."""
-        return [
-            one
-            for one in self._started()
-            if title_of(one).startswith("ray::")
-            and not title_of(one).removeprefix("ray::").startswith(OTHERS)
-        ]
+        return self._entitled("ray::TuneWorker")
 
     def kill_raylet(self, pick: float) -> float:
         """SIGKILL the raylet of a node with workers, and remove what it leaves; when, in s.
@@ -85,8 +78,9 @@ class Nodes:
         """End the cluster."""
         self._cluster.shutdown()
 
-    def _started(self) -> list[psutil.Process]:
-        return psutil.Process().children(recursive=True)
+    def _entitled(self, title: str) -> list[psutil.Process]:
+        started = psutil.Process().children(recursive=True)
+        return [process for process in started if title_of(process).startswith(title)]
 
 
 def title_of(process: psutil.Process) -> str:

@@ -61,6 +61,8 @@ class Siege:
     endings: list[str] = field(default_factory=list)
     """Last words of drivers that ended by themselves before the search was through."""
     add_node_s: float | None = None
+    num_differences: int = 0
+    """Pieces in which the run differs from the undisturbed one."""
 
     def run(self, kills: list[Kill]) -> list[Kill]:
         """Strike until the search is through; the kills that hit nothing."""
