@@ -27,10 +27,10 @@ from lfs_ray.config.dump import dump_toml
 from lfs_ray.config.sections import Config
 from lfs_ray.execution import parent_exchange
 from lfs_ray.execution.coordinator import Coordinator
+from lfs_ray.execution.generations import start_generation
 from lfs_ray.execution.parent_exchange import ParentExchange, uses_object_store
 from lfs_ray.execution.policy_actor import PolicyActor
 from lfs_ray.execution.ray_desk import RayDesk
-from lfs_ray.execution.run_files import start_generation
 from lfs_ray.execution.serial import run_serial
 from lfs_ray.execution.tune_run import RaySearch, run_on_ray
 from lfs_ray.search.messages import Checkpoint
