@@ -68,11 +68,7 @@ def newest_generation(storage: Storage) -> int:
 
 
 def _numbers_with(storage: Storage, own: int) -> list[int]:
-    """Numbers of all generations, among them `own` or a newer one.
-
-    A bucket or network disk that is out of reach may look like an empty folder. But this driver's
-    own generation was written: without it the storage fails, and nobody has taken over.
-    """
+    """Numbers of all generations; `own` was written: without it, the storage is out of reach."""
 
     def look() -> list[int]:
         numbers = _generation_numbers(storage)
@@ -129,7 +125,8 @@ class RunFiles:
         """
         self._newest()
         rounds = committed_rounds(self.storage, self.population)
-        self._newest()  # it was there all the while: what is missing was never written
+        # The storage was there all the while, and not an empty folder in its place.
+        self._newest()
         for one in rounds:
             self._note(one.rows)
         return rounds
