@@ -74,7 +74,8 @@ class RunFiles:
         """
         self._newest()
         rounds = committed_rounds(self.storage, self.population)
-        self._newest()  # it was there all the while: what is missing was never written
+        # The storage was there all the while, and not an empty folder in its place.
+        self._newest()
         for one in rounds:
             self._note(one.rows)
         return rounds

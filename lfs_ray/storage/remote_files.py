@@ -122,10 +122,19 @@ class RemoteFiles:
             answer = ask()
             if answer is not None or self.filesystem.type_name != "s3":
                 return answer
-            bucket = self.root.partition("/")[0]
-            if self.filesystem.get_file_info(bucket).type == fs.FileType.NotFound:
-                raise OSError(f"NO_SUCH_BUCKET: the bucket {bucket} is not there")
+            self._look_at_bucket()
             return ask()
+
+    def _look_at_bucket(self) -> None:
+        bucket = self.root.partition("/")[0]
+        try:
+            found = self.filesystem.get_file_info(bucket).type != fs.FileType.NotFound
+        except OSError as error:
+            if "ACCESS_DENIED" not in str(error):
+                raise
+            found = True  # said of buckets that are there: a role may be confined to a prefix
+        if not found:
+            raise OSError(f"NO_SUCH_BUCKET: the bucket {bucket} is not there")
 
     @contextlib.contextmanager
     def _asked(self) -> Iterator[None]:

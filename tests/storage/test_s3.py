@@ -179,6 +179,19 @@ def test_a_bucket_that_never_was_is_told_at_once(operation: str, proxy: FaultyPr
     assert time.monotonic() - began_s < 5
 
 
+def test_a_role_that_may_not_look_at_the_bucket_is_enough(
+    storage: Storage, proxy: FaultyProxy
+) -> None:
+    def confined(request: Request) -> Fault:
+        whole = request[0] == "HEAD" and request[1].count("/") == 1
+        return Fault(error="AccessDenied") if whole else NO_FAULT
+
+    with proxy.judging(confined):
+        assert storage.list("nothing") == []
+        assert not storage.exists("nothing")
+    assert any(method == "HEAD" and path.count("/") == 1 for method, path in proxy.seen)
+
+
 # ---- uploads that end half-way
 
 
