@@ -13,7 +13,8 @@ from scripted_runner import ScriptedRunner
 from lfs_ray.config.dump import dump_toml
 from lfs_ray.config.sections import Config, PopulationConfig, SearchConfig
 from lfs_ray.execution.coordinator import Coordinator
-from lfs_ray.execution.run_files import RunFiles, start_generation
+from lfs_ray.execution.generations import start_generation
+from lfs_ray.execution.run_files import RunFiles
 from lfs_ray.execution.serial import run_serial
 from lfs_ray.search.rounds import ClosedRound
 from lfs_ray.storage import Storage

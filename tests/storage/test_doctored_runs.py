@@ -13,6 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from tiny_runs import content_of, lfs_ray, write_config, write_faces
 
+from lfs_ray.trials.read import read_trials
+
 OUT = ("../../secret.safetensors", "/etc/passwd", "populations/main/../../../x", "..\\x")
 TABLE = "populations/main/trials/round-000001.g000000.parquet"
 
@@ -100,7 +102,7 @@ def test_a_parent_that_is_a_link_out_of_the_run_is_refused(
 
 
 @pytest.mark.parametrize("name", OUT)
-def test_a_journal_whose_checkpoint_lies_elsewhere_is_refused(
+def test_a_journal_whose_checkpoint_lies_elsewhere_is_named_and_left_out(
     name: str, finished: tuple[str, Path], run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     entry = {
@@ -114,9 +116,12 @@ def test_a_journal_whose_checkpoint_lies_elsewhere_is_refused(
     journal.mkdir(exist_ok=True)
     (journal / "round-000002-member-0000.json").write_text(json.dumps(entry))
     capsys.readouterr()
-    assert resume_longer(finished[0], run) == 1
-    (line,) = capsys.readouterr().err.splitlines()
-    assert repr(name) in line
+    assert resume_longer(finished[0], run) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "journal" in line]
+    assert "round-000002-member-0000.json" in line
+    (row,) = [row for row in read_trials(run).loc["main", 2].itertuples() if row.selected]
+    assert row.reward != 0.5
+    assert row.checkpoint.startswith("populations/main/checkpoints/")
 
 
 def test_a_schedule_that_names_other_places_leads_nowhere(
