@@ -204,8 +204,16 @@ class Coordinator:
     def abandon(self, worker: WorkerId, lease: Lease, reason: str) -> Reply:
         """Stop the search: the run's files fail a worker whose lease still counts."""
         if self.heartbeat(worker, lease):
-            self._failure = self._failure or reason
+            self._failure = self._failure or self._cause(self.files[lease.population], reason)
         return self.lease(worker)
+
+    def _cause(self, files: RunFiles, reason: str) -> str:
+        """Why files fail: a newer driver deletes what it doesn't need itself."""
+        try:
+            files.check_newest()
+        except RunError as error:
+            return str(error)
+        return reason
 
     def heartbeat(self, worker: WorkerId, lease: Lease) -> bool:
         """A sign of life; False: the lease is gone."""

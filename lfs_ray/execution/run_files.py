@@ -83,11 +83,11 @@ class RunFiles:
     def _newest(self) -> int:
         return max(generation_numbers(self.storage, self.generation))
 
-    def commit(self, closed: ClosedRound) -> None:
-        """Write a closed round: the commit point; then delete what nothing refers to any more.
+    def check_newest(self) -> None:
+        """Find no newer driver.
 
         Raises:
-            RunError: a newer driver has taken over the run, or the storage fails.
+            RunError: it has taken over the run, or the storage fails.
         """
         newest = self._newest()
         if newest != self.generation:
@@ -95,6 +95,14 @@ class RunFiles:
                 f"the newest driver alone writes to the run {self.storage.url}, found generation "
                 f"{newest} beside this one, {self.generation}: this driver ends"
             )
+
+    def commit(self, closed: ClosedRound) -> None:
+        """Write a closed round: the commit point; then delete what nothing refers to any more.
+
+        Raises:
+            RunError: a newer driver has taken over the run, or the storage fails.
+        """
+        self.check_newest()
         number = closed.parent.round
         checkpoint = closed.parent.checkpoint
         facts = {

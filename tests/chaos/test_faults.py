@@ -160,7 +160,7 @@ def test_a_commit_that_comes_after_the_takeover_does_no_harm(
     before = files_of_generation(0, new)
     os.kill(stopped, signal.SIGCONT)
     wait_until(lambda: bool(files_of_generation(0, new) - before), new)
-    # It says that there is a newer driver, or misses a parent that this one has deleted.
     assert end_of(old) == 1
+    assert "found generation 1 beside this one, 0" in old.log
     assert end_of(new) == 0, new.log
     check_results(config, new)

@@ -360,6 +360,18 @@ def test_a_stale_lease_whose_parent_is_gone_stops_nothing(
     assert desk.stopped == ""
 
 
+def test_a_file_that_a_newer_driver_deleted_is_told_as_what_it_is(
+    storage: Storage, runner: ScriptedRunner
+) -> None:
+    config = config_of(LEARNS_ONLY)
+    desk = coordinator_of(config, storage)
+    lease = leased(desk.lease(ONE))
+    start_generation(storage, config.populations)
+    reply = desk.abandon(ONE, lease, "its parent is gone")
+    assert reply.kind == "done"
+    assert "found generation 1 beside this one, 0: this driver ends" in reply.reason
+
+
 def test_a_checkpoint_that_the_keeper_cannot_see_stops_the_search(
     storage: Storage, runner: ScriptedRunner
 ) -> None:
