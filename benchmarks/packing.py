@@ -7,9 +7,9 @@ outlast a loss of power, read back and compared. Two plain programs do less with
 "one file" lists the folder, reads every file and writes them one after the other to a single
 file, which it has written to disk at the end (the least that any copy costs); "LMDB" does the same
 into an LMDB, a transaction of 10,000 images at a time, on disk at the end. They run on one thread,
-as copies do; packing reads on one, too, and writes and verifies on others. Times are medians over
-pairs of runs in alternating order; "share" is the peer's time by ours. The bar is on "one file":
-0.7.
+as copies do; packing reads on one, too, and waits for the disk and verifies on others. Times are
+medians over pairs of runs in alternating order; "share" is the peer's time by ours. The bar is on
+"one file": 0.7.
 """
 
 from __future__ import annotations
