@@ -136,8 +136,9 @@ def _gaps(rounds: Sequence[ScheduledRound], place: str) -> Iterator[str]:
 def _read(path: str) -> dict[str, Any]:
     # A link that the user names is followed; one inside a run is not.
     folder, name = parted(path if is_uri(path) else os.path.realpath(os.path.expanduser(path)))
+    storage = Storage(folder)  # says itself what is wrong with an address, without repeating it
     try:
-        content = tomllib.loads(Storage(folder).read(name).decode())
+        content = tomllib.loads(storage.read(name).decode())
     except (OSError, ValueError, RunError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(

@@ -58,8 +58,9 @@ def read_model(path: str) -> bytes:
     """
     # A link that the user names is followed; one inside a run is not.
     folder, name = parted(path if is_uri(path) else os.path.realpath(os.path.expanduser(path)))
+    storage = Storage(folder)  # says itself what is wrong with an address, without repeating it
     try:
-        return Storage(folder).read(name)
+        return storage.read(name)
     except (OSError, RunError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise RunError(

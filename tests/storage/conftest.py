@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 from collections.abc import Iterator
 
@@ -10,6 +11,12 @@ from faulty_proxy import FaultyProxy
 from s3_server import ENVIRONMENT, make_bucket, s3_server
 
 _NUMBERS = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def all_loaded() -> None:
+    """The libraries of a search set variables of the environment when they are loaded."""
+    importlib.import_module("lfs_ray.driver.search")
 
 
 @pytest.fixture(scope="session")

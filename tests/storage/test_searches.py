@@ -251,6 +251,7 @@ def test_the_command_line_searches_on_s3(
     )
 
 
+@pytest.mark.usefixtures("all_loaded")
 def test_a_run_in_a_bucket_gets_its_name(
     faces: str, s3_port: int, bucket: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -266,6 +267,7 @@ def test_a_run_in_a_bucket_gets_its_name(
     assert b'name = "mine"' in storage.read("mine/config.toml")
 
 
+@pytest.mark.usefixtures("all_loaded")
 @pytest.mark.parametrize("command", ["search", "trials"])
 def test_a_bucket_that_is_misspelt_is_told_at_once(
     command: str, s3_port: int, bucket: str, capsys: pytest.CaptureFixture[str]
