@@ -223,3 +223,16 @@ def test_a_byte_that_was_changed_is_found_or_changes_nothing() -> None:
 def test_a_file_that_was_cut_off_is_found(length: int) -> None:
     with pytest.raises(DamagedRounds, match=r"^f must be a Parquet .* from a copy$"):
         decode_rounds(make_blob(3)[:length], name="f")
+
+
+def test_a_fact_that_was_changed_is_found() -> None:
+    table = pq.read_table(io.BytesIO(make_blob(3)))
+    facts = {
+        key: value.replace(b"digest-3", b"digest-4")
+        for key, value in table.schema.metadata.items()
+    }
+    assert facts != table.schema.metadata
+    sink = io.BytesIO()
+    pq.write_table(table.replace_schema_metadata(facts), sink)
+    with pytest.raises(DamagedRounds, match="facts that another digest belongs to"):
+        decode_rounds(sink.getvalue())
