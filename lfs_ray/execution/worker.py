@@ -102,7 +102,7 @@ def _train(desk: Desk, runner: Runner, worker: WorkerId, lease: Lease) -> tuple[
     Raises:
         RunError: the run's files can't be read or written: no fault of the trial's theta.
     """
-    outcome = _attempt(runner, lease, time.time(), worker)
+    outcome = _attempt(runner, lease, worker)
     reply = desk.report(worker, lease, outcome)
     if reply.kind == "store":
         return _store(desk, runner, worker, lease, outcome)
@@ -113,7 +113,7 @@ def _store(
     desk: Desk, runner: Runner, worker: WorkerId, lease: Lease, outcome: Outcome
 ) -> tuple[Reply, Outcome]:
     """Store the checkpoint and confirm it; a failure to store is the trial's failure."""
-    began = time.time()
+    began_s = time.monotonic()
     try:
         checkpoint = runner.store(lease)
     except RunError:
@@ -121,14 +121,16 @@ def _store(
     except Exception as error:
         outcome = failure(error, outcome, worker)
         return desk.report(worker, lease, outcome), outcome
-    took_s = time.time() - began
+    took_s = time.monotonic() - began_s
     duration_s = float(outcome.costs.get("duration_s") or 0.0) + took_s
     costs = {**outcome.costs, "store_s": took_s, "duration_s": duration_s}
     outcome = replace(outcome, costs=costs)
     return desk.stored(worker, lease, outcome, checkpoint), outcome
 
 
-def _attempt(runner: Runner, lease: Lease, began: float, worker: WorkerId) -> Outcome:
+def _attempt(runner: Runner, lease: Lease, worker: WorkerId) -> Outcome:
+    # A clock may be set while a trial runs: durations don't hang on the time of day.
+    started_at, began_s = time.time(), time.monotonic()
     try:
         outcome = runner.train(lease)
     except RunError:
@@ -139,8 +141,8 @@ def _attempt(runner: Runner, lease: Lease, began: float, worker: WorkerId) -> Ou
         **outcome.costs,
         "worker": f"{worker.index}",
         "host": socket.gethostname(),
-        "duration_s": time.time() - began,
-        "started_at": began,
+        "duration_s": time.monotonic() - began_s,
+        "started_at": started_at,
     }
     return replace(outcome, costs=costs)
 
