@@ -41,6 +41,8 @@ class Target:
     """The driver's command after the interpreter."""
     final_files: tuple[str, ...] = ()
     """Files of the run that must equal the undisturbed run's, besides the last checkpoints."""
+    traps_name: str = "traps"
+    """Folder of the traps; drivers of one run may have their own."""
     driver: subprocess.Popen[bytes] | None = None
     _config: Config | None = field(default=None, repr=False)
 
@@ -52,7 +54,7 @@ class Target:
     @property
     def traps(self) -> Traps:
         """The run's traps."""
-        return Traps(str(self.folder / "traps"))
+        return Traps(str(self.folder / self.traps_name))
 
     @property
     def log(self) -> str:
@@ -139,12 +141,18 @@ def differences(found: dict[object, object], wanted: dict[object, object]) -> li
 
 
 def scripted_target(
-    folder: Path, config: Config, pace_s: float, wait: Literal["sleep", "hold"] = "sleep"
+    folder: Path,
+    config: Config,
+    pace_s: float,
+    *,
+    wait: Literal["sleep", "hold"] = "sleep",
+    traps: str = "traps",
 ) -> Target:
-    """A scripted search in an empty folder."""
+    """A scripted search in an empty folder, or another driver of the one that is there."""
     script, run_dir = str(HERE / "scripted_driver.py"), folder / "run"
     Storage(run_dir, fsync=False).write("config.toml", dump_toml(config).encode())
-    return Target(folder, [script, str(run_dir), str(folder / "traps"), str(pace_s), wait])
+    words = [script, str(run_dir), str(folder / traps), str(pace_s), wait]
+    return Target(folder, words, traps_name=traps)
 
 
 class ScriptedSearch:

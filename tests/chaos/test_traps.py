@@ -96,5 +96,11 @@ def test_a_trap_is_taken_once_and_can_be_taken_back(storage: ChaosStorage) -> No
     assert storage.traps.hits() == []
 
 
+def test_a_trap_may_only_note_who_came(storage: ChaosStorage) -> None:
+    storage.traps.arm("commit-after", "note")
+    storage.write(NAMES["round"], CONTENT)
+    assert [hit.point for hit in storage.traps.hits()] == ["commit-after"]
+
+
 def test_every_point_has_a_name_of_its_own() -> None:
     assert len(set(POINTS)) == len(POINTS) == 14

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-DEEDS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
+DEEDS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP, "note": 0}
+"""What the process does to itself; `note`: nothing, it is only written down."""
 DEATHS = (-signal.SIGKILL, -signal.SIGXFSZ)
 """Exit codes of processes that ended at a point."""
 
