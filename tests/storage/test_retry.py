@@ -34,6 +34,8 @@ SAID_BY_S3 = {
     "AWS Error ACCESS_DENIED during HeadObject operation: No response body.": False,
     "AWS Error INVALID_ACCESS_KEY_ID during PutObject operation: unknown": False,
     "AWS Error SIGNATURE_DOES_NOT_MATCH during PutObject operation: wrong": False,
+    "google::cloud::Status(PERMISSION_DENIED: no)": False,
+    "google::cloud::Status(UNAVAILABLE: try again)": True,
     "AWS Error UNKNOWN (HTTP status 301) during HeadBucket operation: elsewhere": False,
     "AWS Error UNKNOWN (HTTP status 400) during HeadBucket operation: bad": False,
 }
