@@ -208,6 +208,9 @@ class RunFiles:
         if self._newest() != self.generation:
             return
         keep = {*self._parents.values(), *self._last, self._best[1]}
+        for folder in ("checkpoints", "journal", "trials"):
+            with contextlib.suppress(RunError):
+                self.storage.sweep(f"{self._folder}/{folder}")
         for folder in ("checkpoints", "journal"):
             for name in self.storage.list(f"{self._folder}/{folder}"):
                 path = f"{self._folder}/{folder}/{name}"

@@ -15,6 +15,8 @@ from pathlib import Path
 from lfs_ray.storage.inside import check_links
 
 TEMPORARY = ".tmp-"
+ABANDONED_AFTER_S = 3600.0
+"""A temporary file that is so much older than its folder's last change is of a killed process."""
 
 
 class LocalFiles:
@@ -73,6 +75,16 @@ class LocalFiles:
         """Remove a file, if it is there."""
         with contextlib.suppress(FileNotFoundError):
             self._at(name).unlink()
+
+    def sweep(self, folder: str) -> None:
+        """Remove what killed processes began to write in a folder long ago."""
+        place = self._at(folder)
+        # Both times are the disk's: the clocks of the machines that share it may differ.
+        changed_s = place.stat().st_mtime if place.exists() else 0.0
+        for path in place.glob(f"{TEMPORARY}*"):
+            with contextlib.suppress(FileNotFoundError):
+                if changed_s - path.stat().st_mtime > ABANDONED_AFTER_S:
+                    path.unlink()
 
     def _stat(self, name: str) -> os.stat_result | None:
         try:

@@ -98,6 +98,9 @@ class RemoteFiles:
             raise OSError(f"{len(content)} bytes came of {size}")
         return content
 
+    def sweep(self, folder: str) -> None:
+        """Nothing: an upload that was broken off leaves no object."""
+
     def _info(self, name: str) -> fs.FileInfo | None:
         info = self.filesystem.get_file_info(self._at(name))
         return None if info.type == fs.FileType.NotFound else info

@@ -128,6 +128,10 @@ class Storage:
         """Remove a file; one that is gone already is no error."""
         self.patiently("deleted", name, lambda: self._files.delete(name))
 
+    def sweep(self, folder: str) -> None:
+        """Remove what killed processes left half-written in `folder`, an hour ago or more."""
+        self.patiently("deleted", folder, lambda: self._files.sweep(folder))
+
     def patiently(
         self, done: str, name: str, action: Callable[[], Answer], *, note: str = ""
     ) -> Answer:

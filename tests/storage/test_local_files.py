@@ -134,3 +134,17 @@ def test_home_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("HOME", str(tmp_path))
     Storage("~/runs").write("x", b"x")
     assert files_below(tmp_path) == ["runs/x"]
+
+
+def test_what_killed_processes_left_half_written_is_swept_after_an_hour(tmp_path: Path) -> None:
+    storage = Storage(tmp_path / "run", fsync=False)
+    storage.sweep("f")
+    storage.write("f/a", b"whole")
+    folder = tmp_path / "run/f"
+    now_s = folder.stat().st_mtime
+    for name, age_s in ((f"{TEMPORARY}old", 3700.0), (f"{TEMPORARY}new", 3500.0), ("b", 9000.0)):
+        (folder / name).write_bytes(b"ha")
+        os.utime(folder / name, (now_s - age_s, now_s - age_s))
+    os.utime(folder, (now_s, now_s))
+    storage.sweep("f")
+    assert files_below(folder) == [f"{TEMPORARY}new", "a", "b"]
