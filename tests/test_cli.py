@@ -846,4 +846,5 @@ def test_a_search_on_ray_gives_the_rows_of_a_serial_one(
         text=True,
     )
     assert ended.returncode == 0, ended.stderr
+    assert "raylet" not in ended.stdout + ended.stderr, "Ray's own words are no user's business"
     assert results_of(run) == results_of(finished)

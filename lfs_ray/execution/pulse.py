@@ -7,6 +7,7 @@ It knows the lease that the worker holds and prolongs it as long as the worker's
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from typing import Any
 
@@ -26,17 +27,23 @@ class Pulse:
     def __init__(self, actor: Any, worker: WorkerId, pid: int, period_s: float) -> None:
         self._actor, self._worker, self._pid, self._period_s = actor, worker, pid, period_s
         self._lease: Lease | None = None
+        self._ended = asyncio.Event()
 
     async def hold(self, lease: Lease | None) -> None:
         """The worker holds this lease from now on, or none."""
         self._lease = lease
 
     async def run(self) -> None:
-        """Beat until the worker's process is gone."""
-        while _exists(self._pid):
+        """Beat until the worker's process is gone, or says that it ends."""
+        while not self._ended.is_set() and _exists(self._pid):
             if self._lease is not None:
                 self._actor.heartbeat.remote(self._worker, self._lease)
-            await asyncio.sleep(self._period_s)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ended.wait(), self._period_s)
+
+    async def end(self) -> None:
+        """The worker ends: no beat more."""
+        self._ended.set()
 
 
 def _exists(pid: int) -> bool:

@@ -6,6 +6,7 @@ lets handle signals. SIGTERM is how clouds, Kubernetes and Slurm announce that a
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import signal
@@ -17,6 +18,7 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.exceptions import RayError
 
 from lfs_ray.errors import RunError
 from lfs_ray.execution.admission import Admission
@@ -74,7 +76,9 @@ class TuneWorker(tune.Trainable):
     def cleanup(self) -> None:
         """End; Tune calls this when the last step is done."""
         signal.signal(signal.SIGTERM, self._on_end)
-        ray.kill(self._pulse)
+        # Killing it would be told to the user, as a failure that is going to be repeated.
+        with contextlib.suppress(RayError):
+            ray.get(self._pulse.end.remote(), timeout=LEAVE_WITHIN_S)
 
 
 def _trials(
