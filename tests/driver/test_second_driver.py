@@ -64,6 +64,7 @@ def model_of(run: KilledRun) -> bytes:
     return (run.run_dir / MODEL).read_bytes()
 
 
+@pytest.mark.slow
 def test_second_driver_is_refused_without_resume_and_takes_over_with_it(
     run: KilledRun, undisturbed: KilledRun
 ) -> None:
@@ -87,6 +88,7 @@ def test_second_driver_is_refused_without_resume_and_takes_over_with_it(
     assert model_of(run) == model_of(undisturbed)
 
 
+@pytest.mark.slow
 def test_of_drivers_started_at_one_instant_one_goes_on(
     run: KilledRun, undisturbed: KilledRun
 ) -> None:

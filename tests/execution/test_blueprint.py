@@ -27,6 +27,7 @@ from lfs_ray.losses.spaces import SPACES as SPACES_OF_LOSSES
 from lfs_ray.losses.spec import HeadSize
 from lfs_ray.models.catalogue import BACKBONES
 from lfs_ray.search.forms import SPACES, spaces_for
+from lfs_ray.search.messages import WorkerId
 from lfs_ray.search.policy import POLICIES
 from lfs_ray.search.rewards import SHAPINGS
 
@@ -167,7 +168,8 @@ def test_populations_carry_their_names_seeds_and_timeouts() -> None:
     plans = [one.plan for one in built.values()]
     assert [(one.name, one.seed, one.members) for one in plans] == [("a", 5, 2), ("b", 11, 1)]
     assert {one.lease_timeout_s for one in plans} == {7.0}
-    assert all(one.boot == "x" for one in built.values())
+    leases = [one.lease(WorkerId(index=0, incarnation="a"), 0.0) for one in built.values()]
+    assert all(lease and lease.token.startswith("x-") for lease in leases)
 
 
 def test_handmade_losses_show_their_margin() -> None:

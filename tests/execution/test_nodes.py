@@ -38,7 +38,7 @@ from lfs_ray.execution.generations import start_generation
 from lfs_ray.execution.node_survey import check_nodes
 from lfs_ray.execution.tune_run import RaySearch, run_on_ray
 
-pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("default")]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.filterwarnings("default")]
 TESTS = Path(scripted_runner.__file__).parent
 DISGUISE = str(TESTS / "disguised_node")
 NEEDED = {"cpu": 1.0, "gpu": 0.0}
