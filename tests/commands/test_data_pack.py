@@ -133,7 +133,7 @@ def test_ctrl_c_in_a_shell(images: Path, tmp_path: Path) -> None:
     code = (
         "import sys, time; from lfs_ray import cli; from lfs_ray.data.packing import folder\n"
         "read = folder.read_image_file\n"
-        "folder.read_image_file = lambda path: (time.sleep(0.01), read(path))[1]\n"
+        "folder.read_image_file = lambda path: (time.sleep(0.2), read(path))[1]\n"
         f"sys.exit(cli.run(['data', 'pack', {str(images)!r}, {str(tmp_path / 'set')!r}]))"
     )
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
