@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -116,7 +117,7 @@ def test_a_bucket_that_stays_away_stops_the_search_and_it_resumes(
     with proxy.judging(at_request(70, 3600, proxy)):
         reason = drive(SMALL, storage, tmp_path / "marks")
     assert "NO_SUCH_BUCKET" in reason
-    assert " in 1 s " in reason
+    assert re.search(r" in [1-9]\d* s ", reason)
     assert "newest driver" not in reason
     assert drive(SMALL, storage, tmp_path / "marks") == ""
     assert_whole(SMALL, storage, WANTED)
