@@ -20,7 +20,7 @@ import psutil
 
 BAR_MB = 900
 PERIOD_S = 0.5
-WORKER_TITLE = "ray::ImplicitFunc"
+WORKER_TITLE = "ray::ResourceTrainable"
 ACTOR_TITLE = "ray::PolicyActor"
 SEARCH = [sys.executable, "-c", "from lfs_ray.cli import main; main()", "search"]
 
