@@ -96,15 +96,18 @@ class Siege:
     def _recovery(self, before: Progress, killed_s: float) -> tuple[float | None, float | None]:
         """Seconds to the next trial, and to the next round of every population that was open."""
         times: list[float | None] = [None, None]
-        config = self.target.config()
-        ends = {name: one.search.rounds for name, one in config.populations.items()}
-        still_open = [name for name, number in before.rounds.items() if number < ends[name]]
+        # A driver that is killed at its first generation has written no configuration yet.
+        self._wait(lambda: self.target.config() is not None)
+        populations = self.target.config().populations.items()
+        still_open = [
+            name for name, one in populations if before.rounds.get(name, 0) < one.search.rounds
+        ]
 
         def look() -> bool:
             now, after_s = self.target.progress(), time.time() - killed_s
             if times[0] is None and now.trials > before.trials:
                 times[0] = after_s
-            return all(now.rounds[name] > before.rounds[name] for name in still_open)
+            return all(now.rounds.get(name, 0) > before.rounds.get(name, 0) for name in still_open)
 
         # Where the search comes to its end meanwhile, the next wait says so.
         with contextlib.suppress(Over):
