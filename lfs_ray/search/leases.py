@@ -55,15 +55,15 @@ class Leases:
 
     def hand_out_copy(self, worker: WorkerId, now_s: float) -> Held | None:
         """The trial that runs the longest, once more, if it is late and has no second copy yet."""
-        late_s = BACKUP_AFTER * statistics.median(self._times_s) if self._times_s else None
+        if not self._times_s or self._is_busy(worker):
+            return None
+        late_s = BACKUP_AFTER * statistics.median(self._times_s)
         alone = [
             trial
             for trial in self._trials
             if trial.state == "leased"
             and len(trial.holds) == 1
-            and late_s is not None
             and now_s - trial.holds[0].since_s > late_s
-            and not self._is_busy(worker)
         ]
         if not alone:
             return None
